@@ -1,0 +1,10 @@
+# Warnings for our own code. Third-party headers are system headers and stay silent.
+option(MAILROOM_WERROR "Warnings are errors" OFF)
+
+add_library(mailroom_warnings INTERFACE)
+target_compile_options(mailroom_warnings INTERFACE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Wold-style-cast
+    -Wcast-align -Woverloaded-virtual -Wnull-dereference -Wdouble-promotion -Wformat=2 -Wimplicit-fallthrough
+    # GCC 12 reports these inside the standard library's own inlined code when sanitizers are on (GCC bug 105562 and its like).
+    -Wno-maybe-uninitialized -Wno-null-dereference
+    $<$<BOOL:${MAILROOM_WERROR}>:-Werror>)
