@@ -1,0 +1,285 @@
+#include "config/service_file.hpp"
+
+#include "config/text.hpp"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <numeric>
+#include <optional>
+
+namespace mailroom {
+namespace {
+
+using std::chrono::milliseconds;
+
+// "500ms", "20s", "15m", "2h"
+std::optional<milliseconds> duration_from(std::string_view text)
+{
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || number < 0 || number > 1'000'000'000)
+        return std::nullopt;
+    const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+    if (unit == "ms")
+        return milliseconds(number);
+    if (unit == "s")
+        return std::chrono::seconds(number);
+    if (unit == "m")
+        return std::chrono::minutes(number);
+    if (unit == "h")
+        return std::chrono::hours(number);
+    return std::nullopt;
+}
+
+std::size_t distance_between(std::string_view a, std::string_view b) // Levenshtein's
+{
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), 0U);
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i);
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
+        }
+    }
+    return row.back();
+}
+
+std::string suggestion(std::string_view name, const std::vector<std::string>& known)
+{
+    const auto nearest = std::ranges::min_element(
+        known, {}, [&](const std::string& candidate) { return distance_between(name, candidate); });
+    if (nearest == known.end() || distance_between(name, *nearest) > 3)
+        return {};
+    return fmt::format("; did you mean {}?", *nearest);
+}
+
+bool is_host_name(std::string_view text)
+{
+    return !text.empty() && text.size() <= 253 &&
+           std::ranges::all_of(text,
+                               [](char c) {
+                                   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                                          c == '.' || c == '-';
+                               }) &&
+           text.front() != '.' && text.front() != '-';
+}
+
+// Reads one table key by key and remembers which it knows, so that the rest can be refused.
+class Section {
+public:
+    Section(const toml::table& file, std::string name, const std::string& path, Problems& problems)
+        : name_(std::move(name)), path_(path), problems_(problems)
+    {
+        const auto* const node = file.get(name_);
+        table_ = node != nullptr ? node->as_table() : nullptr;
+        if (node != nullptr && table_ == nullptr)
+            complain(*node, "", "must be a table");
+    }
+
+    void text(const char* key, std::string& value, bool required = false)
+    {
+        const auto* const node = find(key);
+        if (node == nullptr) {
+            if (required)
+                problems_.push_back(fmt::format("{}: [{}] {} is missing", path_, name_, key));
+        } else if (const auto* const string = node->as_string(); string == nullptr) {
+            complain(*node, key, "must be a text in quotes");
+        } else if (required && trimmed(string->get()).empty()) {
+            complain(*node, key, "must not be empty");
+        } else {
+            value = string->get();
+        }
+    }
+
+    void number(const char* key, int& value, int low, int high)
+    {
+        const auto* const node = find(key);
+        if (node == nullptr)
+            return;
+        const auto* const integer = node->as_integer();
+        if (integer == nullptr || integer->get() < low || integer->get() > high)
+            complain(*node, key, fmt::format("must be a whole number from {} to {}", low, high));
+        else
+            value = static_cast<int>(integer->get());
+    }
+
+    void truth(const char* key, bool& value)
+    {
+        const auto* const node = find(key);
+        if (node == nullptr)
+            return;
+        if (const auto* const boolean = node->as_boolean(); boolean != nullptr)
+            value = boolean->get();
+        else
+            complain(*node, key, "must be true or false");
+    }
+
+    void duration(const char* key, milliseconds& value, milliseconds low, milliseconds high)
+    {
+        const auto* const node = find(key);
+        if (node == nullptr)
+            return;
+        const auto* const string = node->as_string();
+        const auto duration = string != nullptr ? duration_from(string->get()) : std::nullopt;
+        if (!duration || *duration < low || *duration > high)
+            complain(*node, key,
+                     fmt::format("must be a time from {} to {}, such as \"500ms\", \"20s\", \"15m\" or \"2h\"",
+                                 shown(low), shown(high)));
+        else
+            value = *duration;
+    }
+
+    template <class Enum>
+    void choice(const char* key, Enum& value, const std::vector<std::pair<std::string_view, Enum>>& choices)
+    {
+        const auto* const node = find(key);
+        if (node == nullptr)
+            return;
+        const auto* const string = node->as_string();
+        const auto found =
+            std::ranges::find_if(choices, [&](const auto& c) { return string != nullptr && c.first == string->get(); });
+        if (found != choices.end()) {
+            value = found->second;
+            return;
+        }
+        std::string names;
+        for (const auto& [name, unused] : choices)
+            names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", name);
+        complain(*node, key, "must be one of " + names);
+    }
+
+    void host_name(const char* key, std::string& value, bool required)
+    {
+        const std::size_t before = problems_.size();
+        text(key, value, required);
+        if (problems_.size() == before && !value.empty() && !is_host_name(value))
+            complain(*find(key), key, fmt::format("\"{}\" is not a domain name", value));
+    }
+
+    void refuse_the_rest()
+    {
+        if (table_ == nullptr)
+            return;
+        for (const auto& [key, node] : *table_) {
+            const std::string name(key.str());
+            if (std::ranges::find(known_, name) == known_.end())
+                complain(node, name, "there is no such key" + suggestion(name, known_));
+        }
+    }
+
+private:
+    const toml::node* find(const char* key)
+    {
+        if (std::ranges::find(known_, key) == known_.end())
+            known_.emplace_back(key);
+        return table_ != nullptr ? table_->get(key) : nullptr;
+    }
+
+    void complain(const toml::node& node, std::string_view key, std::string_view what)
+    {
+        problems_.push_back(fmt::format("{}:{}: [{}] {}{}{}", path_, node.source().begin.line, name_, key,
+                                        key.empty() ? "" : ": ", what));
+    }
+
+    static std::string shown(milliseconds value)
+    {
+        if (value.count() % 3'600'000 == 0 && value.count() > 0)
+            return fmt::format("{}h", value.count() / 3'600'000);
+        return value.count() % 1'000 == 0 ? fmt::format("{}s", value.count() / 1'000)
+                                          : fmt::format("{}ms", value.count());
+    }
+
+    const toml::table* table_ = nullptr;
+    std::string name_;
+    const std::string& path_;
+    Problems& problems_;
+    std::vector<std::string> known_;
+};
+
+} // namespace
+
+boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view text, std::string path)
+{
+    using namespace std::chrono_literals;
+    ServiceFile file;
+    file.path = path;
+    Problems problems;
+    toml::table root;
+    try {
+        root = toml::parse(text, path);
+    } catch (const toml::parse_error& error) {
+        return Problems{fmt::format("{}:{}: {}", path, error.source().begin.line, error.description())};
+    }
+    const auto section = [&](const char* name, auto&& read) {
+        Section keys(root, name, path, problems);
+        read(keys);
+        keys.refuse_the_rest();
+    };
+    section("installation", [&](Section& keys) {
+        keys.text("name", file.installation.name, true);
+        keys.host_name("domain", file.installation.domain, true);
+    });
+    section("database", [&](Section& keys) { keys.text("connection", file.database.connection, true); });
+    section("secrets", [&](Section& keys) { keys.text("key_file", file.secrets.key_file); });
+    section("tls", [&](Section& keys) { keys.text("ca_file", file.tls.ca_file); });
+    section("smtp", [&](Section& keys) {
+        keys.host_name("client_name", file.smtp.client_name, false);
+        keys.duration("connect", file.smtp.connect, 100ms, 300s);
+        keys.duration("reply", file.smtp.reply, 100ms, 3600s);
+        keys.duration("final_reply", file.smtp.final_reply, 100ms, 3600s);
+        keys.duration("idle", file.smtp.idle, 0ms, 3600s);
+    });
+    section("dispatcher", [&](Section& keys) {
+        keys.number("connections", file.dispatcher.connections, 1, 512);
+        keys.duration("lease", file.dispatcher.lease, 1s, 3600s);
+        keys.duration("poll", file.dispatcher.poll, 50ms, 60s);
+        keys.duration("stop_limit", file.dispatcher.stop_limit, 1s, 3600s);
+    });
+    section("retry", [&](Section& keys) { keys.number("max_attempts", file.retry.max_attempts, 1, 1000); });
+    section("doubt", [&](Section& keys) {
+        keys.choice<DoubtPolicy>("policy", file.doubt.policy,
+                                 {{"resend_once", DoubtPolicy::resend_once}, {"hold", DoubtPolicy::hold}});
+        keys.duration("resend_after", file.doubt.resend_after, 0ms, 168h);
+    });
+    section("log", [&](Section& keys) {
+        keys.choice<LogLevel>("level", file.log.level,
+                              {{"debug", LogLevel::debug},
+                               {"info", LogLevel::info},
+                               {"warning", LogLevel::warning},
+                               {"error", LogLevel::error}});
+        keys.text("file", file.log.file);
+    });
+    const std::vector<std::string> sections{"installation", "database", "secrets", "tls", "smtp",
+                                            "dispatcher",   "retry",    "doubt",   "log"};
+    for (const auto& [key, node] : root) {
+        const std::string name(key.str());
+        if (std::ranges::find(sections, name) == sections.end())
+            problems.push_back(fmt::format("{}:{}: {}: there is no such section{}", path, node.source().begin.line,
+                                           name, suggestion(name, sections)));
+    }
+    if (!problems.empty())
+        return problems;
+    return file;
+}
+
+boost::system::result<ServiceFile, Problems> load_service_file(const std::string& path)
+{
+    std::ifstream stream(path, std::ios::binary);
+    if (!stream)
+        return Problems{fmt::format("{}: {}; name another file with --config, or copy the example from the README",
+                                    path, std::strerror(errno))};
+    const std::string text(std::istreambuf_iterator<char>(stream), {});
+    if (stream.bad())
+        return Problems{fmt::format("{}: it cannot be read: {}", path, std::strerror(errno))};
+    return parse_service_file(text, path);
+}
+
+} // namespace mailroom

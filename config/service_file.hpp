@@ -1,0 +1,82 @@
+// The service's own settings file (TOML, docs/configuration.md): read and checked as a whole, every problem at once
+// with its line. The mail settings are not here: they live in the database.
+#pragma once
+
+#include "config/error.hpp"
+#include "config/secret.hpp"
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mailroom {
+
+enum class LogLevel { debug, info, warning, error };
+enum class DoubtPolicy { resend_once, hold };
+
+struct ServiceFile {
+    std::string path;
+
+    struct Installation {
+        std::string name;   // the database has the same, or nothing is sent
+        std::string domain; // to the right of the @ in Message-IDs
+    } installation;
+
+    struct Database {
+        std::string connection; // libpq's connection string; several hosts allowed
+    } database;
+
+    struct Secrets {
+        std::string key_file; // empty: $CREDENTIALS_DIRECTORY/mailroom.key where that is set
+    } secrets;
+
+    struct Tls {
+        std::string ca_file; // empty: the system's
+    } tls;
+
+    struct Smtp {
+        std::string client_name; // said in EHLO; empty: this host's name
+        std::chrono::milliseconds connect{20'000};
+        std::chrono::milliseconds reply{300'000};       // to each command but the final dot: RFC 5321 section 4.5.3.2
+        std::chrono::milliseconds final_reply{600'000}; // section 4.5.3.2.6
+        std::chrono::milliseconds idle{15'000};         // an unused connection is closed after this
+    } smtp;
+
+    struct Dispatcher {
+        int connections = 16; // at the same time, to all servers
+        std::chrono::milliseconds lease{20'000};
+        std::chrono::milliseconds poll{1'000};
+        std::chrono::milliseconds stop_limit{60'000};
+    } dispatcher;
+
+    struct Retry {
+        int max_attempts = 20;
+    } retry;
+
+    struct Doubt {
+        DoubtPolicy policy = DoubtPolicy::resend_once;
+        std::chrono::milliseconds resend_after{900'000};
+    } doubt;
+
+    struct Log {
+        LogLevel level = LogLevel::info;
+        std::string file; // empty: standard error
+    } log;
+};
+
+// Every problem of the file, a line each: "mailroom.toml:12: [dispatcher] conections: there is no such key; did you
+// mean connections?"
+using Problems = std::vector<std::string>;
+
+boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view text, std::string path);
+boost::system::result<ServiceFile, Problems> load_service_file(const std::string& path);
+
+} // namespace mailroom
+
+namespace boost::system {
+[[noreturn]] inline void throw_exception_from_error(const mailroom::Problems& problems, const boost::source_location&)
+{
+    throw std::runtime_error(problems.empty() ? "the settings file is wrong" : problems.front());
+}
+} // namespace boost::system

@@ -1,0 +1,106 @@
+#include "config/text.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace mailroom {
+namespace {
+
+constexpr std::string_view blanks = " \t\r\n";
+
+char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+// Octets of the well-formed character that starts at `at`, 0 where there is none (Unicode 15, table 3-7).
+std::size_t character_size(std::string_view text, std::size_t at)
+{
+    const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[at + i]); };
+    const auto continues = [&](std::size_t i, std::uint8_t low, std::uint8_t high) {
+        return at + i < text.size() && byte(i) >= low && byte(i) <= high;
+    };
+    const std::uint8_t lead = byte(0);
+    if (lead < 0x80)
+        return 1;
+    if (lead >= 0xC2 && lead <= 0xDF)
+        return continues(1, 0x80, 0xBF) ? 2 : 0;
+    if (lead >= 0xE0 && lead <= 0xEF) {
+        const std::uint8_t low = lead == 0xE0 ? 0xA0 : 0x80;
+        const std::uint8_t high = lead == 0xED ? 0x9F : 0xBF;
+        return continues(1, low, high) && continues(2, 0x80, 0xBF) ? 3 : 0;
+    }
+    if (lead >= 0xF0 && lead <= 0xF4) {
+        const std::uint8_t low = lead == 0xF0 ? 0x90 : 0x80;
+        const std::uint8_t high = lead == 0xF4 ? 0x8F : 0xBF;
+        return continues(1, low, high) && continues(2, 0x80, 0xBF) && continues(3, 0x80, 0xBF) ? 4 : 0;
+    }
+    return 0;
+}
+
+// C0 and DEL, and C1 in its two octets of UTF-8.
+bool has_control(std::string_view text)
+{
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto c = static_cast<std::uint8_t>(text[i]);
+        if (c < 0x20 || c == 0x7F)
+            return true;
+        if (c == 0xC2 && i + 1 < text.size() && static_cast<std::uint8_t>(text[i + 1]) < 0xA0)
+            return true;
+    }
+    return false;
+}
+
+} // namespace
+
+std::string_view trimmed(std::string_view text)
+{
+    const auto first = text.find_first_not_of(blanks);
+    if (first == std::string_view::npos)
+        return {};
+    return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+bool is_utf8(std::string_view text)
+{
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t size = character_size(text, at);
+        if (size == 0)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
+bool equals_ignoring_ascii_case(std::string_view a, std::string_view b)
+{
+    return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+std::string ascii_lower(std::string_view text)
+{
+    std::string result(text);
+    std::ranges::transform(result, result.begin(), lower);
+    return result;
+}
+
+Result<HeaderText> HeaderText::make(std::string text)
+{
+    if (text.size() > max_size)
+        return Error{"longer than 8192 octets"};
+    if (!is_utf8(text))
+        return Error{"not valid UTF-8"};
+    if (has_control(text))
+        return Error{"contains a control character (a line break, a tab or the like)"};
+    return HeaderText(std::move(text));
+}
+
+Result<HeaderName> HeaderName::make(std::string name)
+{
+    const auto printable = [](char c) { return c > 0x20 && c < 0x7F && c != ':'; };
+    if (name.empty() || name.size() > 76 || !std::ranges::all_of(name, printable))
+        return Error{"not a header name (1 to 76 printable US-ASCII characters without a colon)"};
+    return HeaderName(std::move(name));
+}
+
+} // namespace mailroom
