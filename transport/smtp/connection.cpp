@@ -1,0 +1,126 @@
+#include "transport/smtp/connection.hpp"
+
+#include "transport/smtp/wire.hpp"
+#include "transport/tls.hpp"
+
+#include <optional>
+#include <utility>
+
+namespace mailroom::smtp {
+
+namespace asio = boost::asio;
+
+namespace {
+
+asio::awaitable<Opening::Action> answered(Wire& wire, Opening& opening)
+{
+    auto answer = co_await wire.read_reply();
+    if (auto* loss = std::get_if<Loss>(&answer))
+        co_return opening.on_lost(*loss);
+    co_return opening.on_reply(std::get<Reply>(answer), wire.unread());
+}
+
+asio::awaitable<Opening::Action> sent(Wire& wire, Opening& opening, std::string octets)
+{
+    co_await wire.write(octets);
+    wipe(octets);
+    // Also after a failed write: a 421 that came before the server closed says more than a broken pipe.
+    auto next = co_await answered(wire, opening);
+    co_return next;
+}
+
+asio::awaitable<Opening::Action> encrypted(Wire& wire, Opening& opening, const Server& server,
+                                           const OpenOptions& options)
+{
+    if (options.tls == nullptr)
+        co_return opening.on_lost({Cause::tls_failed, "no certificate authorities are set up"});
+    const std::optional<Loss> loss = co_await wire.handshake(*options.tls, server.host);
+    co_return loss ? opening.on_lost(*loss) : opening.on_tls();
+}
+
+// The only place that does what an Opening says.
+asio::awaitable<Opening::Action> perform(Wire& wire, Opening& opening, Opening::Action action, const Server& server,
+                                         const OpenOptions& options)
+{
+    wire.expires_after(limit_of(opening.stage(), options.timeouts));
+    if (auto* send = std::get_if<Opening::Send>(&action))
+        return sent(wire, opening, std::move(send->octets));
+    if (std::holds_alternative<Opening::Handshake>(action))
+        return encrypted(wire, opening, server, options);
+    return answered(wire, opening);
+}
+
+} // namespace
+
+std::string to_string(const Server& server)
+{
+    const bool ipv6 = server.host.find(':') != std::string::npos;
+    return printable(ipv6 ? "[" + server.host + "]" : server.host, MailAddress::max_domain) + ":" +
+           std::to_string(server.port.number());
+}
+
+Connection::Connection(std::unique_ptr<Wire> wire, Capabilities capabilities, std::string server,
+                       const OpenOptions& options)
+    : wire_(std::move(wire)),
+      capabilities_(std::move(capabilities)),
+      server_(std::move(server)),
+      timeouts_(options.timeouts),
+      pipelining_(options.pipelining)
+{}
+
+Connection::~Connection() = default;
+
+bool Connection::is_alive()
+{
+    return reusable() && wire_->is_alive();
+}
+
+bool Connection::reusable() const
+{
+    return link_ != LinkState::unusable && !wire_->loss();
+}
+
+void Connection::stop()
+{
+    if (!past_the_dot_)
+        wire_->cut({Cause::stopped, "stopped before the message was complete"});
+}
+
+void Connection::abort()
+{
+    wire_->cut({Cause::stopped, "the connection was cut by a stop"});
+}
+
+asio::awaitable<OpenResult> open(const Server& server, const Credentials* credentials, const OpenOptions& options)
+{
+    auto reached = co_await Wire::connect(server.host, server.port, options.timeouts);
+    if (auto* unreachable = std::get_if<Wire::Unreachable>(&reached))
+        co_return outcome_of(unreachable->loss, unreachable->stage);
+    auto wire = std::move(std::get<std::unique_ptr<Wire>>(reached));
+
+    Opening opening(server.security, options.client_name, credentials, options.cleartext_login);
+    Opening::Action action = opening.begin();
+    while (!std::holds_alternative<Opening::Opened>(action)) {
+        if (auto* failed = std::get_if<Opening::Failed>(&action))
+            co_return std::move(failed->outcome);
+        action = co_await perform(*wire, opening, std::move(action), server, options);
+    }
+    wire->never_expires();
+    co_return std::make_unique<Connection>(std::move(wire), std::move(std::get<Opening::Opened>(action).capabilities),
+                                           to_string(server), options);
+}
+
+asio::awaitable<void> close(std::unique_ptr<Connection> connection)
+{
+    if (!connection || !connection->reusable())
+        co_return;
+    Wire& wire = *connection->wire_;
+    wire.expires_after(connection->timeouts_.quit);
+    const std::string quit = command::quit();
+    const Wire::Written written = co_await wire.write(quit);
+    if (written.loss)
+        co_return;
+    co_await wire.read_reply();
+}
+
+} // namespace mailroom::smtp

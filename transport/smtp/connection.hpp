@@ -1,0 +1,94 @@
+// The face of the SMTP client, with submit.hpp: open a session with a server, keep it for several messages, close it.
+// It keeps no pool and repeats nothing; service does. All calls come from the one thread of the executor.
+#pragma once
+
+#include "config/mail_settings.hpp"
+#include "config/port.hpp"
+
+#include "transport/outcome.hpp"
+#include "transport/smtp/capabilities.hpp"
+#include "transport/smtp/command.hpp"
+#include "transport/smtp/opening.hpp"
+#include "transport/smtp/timeouts.hpp"
+#include "transport/smtp/transaction.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+
+namespace mailroom {
+class Content;
+namespace tls {
+class ClientContext;
+}
+} // namespace mailroom
+
+namespace mailroom::smtp {
+
+class Wire;
+
+struct Server {
+    std::string host; // a name or an IP address
+    Port port = *Port::make(587);
+    Security security = Security::starttls;
+};
+
+std::string to_string(const Server& server); // mail.example.com:587, [2001:db8::1]:25
+
+struct OpenOptions {
+    const tls::ClientContext* tls = nullptr; // must be there unless Security::none; used while opening only
+    ClientName client_name;
+    Timeouts timeouts = {};
+    Cleartext cleartext_login = Cleartext::forbidden;
+    Pipelining pipelining = Pipelining::when_offered; // `never` for servers that answered it with a protocol error
+};
+
+// A session that is ready for mail. Destroying it closes the link at once; close() says QUIT first.
+class Connection {
+public:
+    Connection(std::unique_ptr<Wire> wire, Capabilities capabilities, std::string server, const OpenOptions& options);
+    ~Connection();
+
+    bool is_alive();       // before it is used again: the link is open and the server said nothing, such as a 421
+    bool reusable() const; // after a message: in order, as far as we know
+    int messages_carried() const { return messages_carried_; } // transactions tried, whatever became of them
+    const Capabilities& capabilities() const { return capabilities_; }
+    const std::string& server() const { return server_; } // host:port
+
+    // While submit runs. Before the octets with the final dot are handed to the socket, the link is cut and the
+    // delivery ends with Cause::stopped; after that nothing happens, because the reply says whether the message was
+    // taken.
+    void stop();
+    // Cuts the link whatever is under way; after the dot the message is then in doubt.
+    void abort();
+
+private:
+    struct Use; // of the link by one message
+    friend boost::asio::awaitable<Delivery> submit(Connection&, const Envelope&, Content&, std::function<void()>);
+    friend boost::asio::awaitable<void> close(std::unique_ptr<Connection>);
+
+    std::unique_ptr<Wire> wire_;
+    Capabilities capabilities_;
+    std::string server_;
+    Timeouts timeouts_;
+    Pipelining pipelining_;
+    LinkState link_ = LinkState::clean;
+    int messages_carried_ = 0;
+    bool past_the_dot_ = false;
+};
+
+// credentials: null where the server asks for no login. All arguments must live until it ends. Outcome: why there is no
+// session. Every wait has a limit; who cannot wait so long may cancel the coroutine, which then throws
+// operation_aborted.
+using OpenResult = std::variant<std::unique_ptr<Connection>, Outcome>;
+boost::asio::awaitable<OpenResult> open(const Server& server, const Credentials* credentials,
+                                        const OpenOptions& options);
+
+// QUIT, for at most timeouts.quit, where the session is in order; then the link is closed without a TLS farewell:
+// SMTP's own end is enough, and servers let one wait for theirs.
+boost::asio::awaitable<void> close(std::unique_ptr<Connection> connection);
+
+} // namespace mailroom::smtp

@@ -1,0 +1,187 @@
+#include "transport/smtp/submit.hpp"
+
+#include "transport/mime/dot_stuffing.hpp"
+#include "transport/smtp/command.hpp"
+#include "transport/smtp/wire.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace mailroom::smtp {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::size_t max_write = 64 * 1024; // octets for which the server has timeouts.content
+
+// What one submission needs everywhere.
+struct Submission {
+    Wire& wire;
+    Transaction& transaction;
+    Content& content;
+    const Timeouts& timeouts;
+    const std::function<void()>& before_commit;
+    bool& past_the_dot; // what Connection::stop asks
+};
+
+asio::awaitable<Transaction::Action> answered(Submission& s)
+{
+    s.wire.expires_after(limit_of(s.transaction.stage(), s.timeouts));
+    auto answer = co_await s.wire.read_reply();
+    if (auto* loss = std::get_if<Loss>(&answer))
+        co_return s.transaction.on_lost(*loss);
+    co_return s.transaction.on_reply(std::get<Reply>(answer));
+}
+
+asio::awaitable<Transaction::Action> sent(Submission& s, std::string octets)
+{
+    s.wire.expires_after(limit_of(s.transaction.stage(), s.timeouts));
+    co_await s.wire.write(octets);
+    // Also after a failed write: a 421 that came before the server closed says more than a broken pipe.
+    auto next = co_await answered(s);
+    co_return next;
+}
+
+// The content's pieces, checked against the size that was announced: a truncated message must never get its dot.
+class Source {
+public:
+    explicit Source(Content& content) : content_(content), left_(content.size()) {}
+
+    // The next octets, dot-stuffed. Valid until the next call.
+    asio::awaitable<std::optional<Loss>> advance()
+    {
+        piece_ = {};
+        if (left_ == 0)
+            co_return std::nullopt;
+        try {
+            piece_ = co_await content_.next();
+        } catch (const std::exception& error) {
+            co_return Loss{Cause::content_unavailable, error.what()};
+        }
+        if (piece_.empty() || piece_.size() > left_)
+            co_return Loss{Cause::content_unavailable, "the content has not the size that it was said to have"};
+        left_ -= piece_.size();
+        ends_line_ = piece_.ends_with("\r\n");
+        if (mime::needs_dot_stuffing(piece_)) {
+            stuffed_.clear();
+            mime::append_dot_stuffed(stuffed_, piece_);
+            piece_ = stuffed_;
+        }
+        co_return std::nullopt;
+    }
+
+    std::string_view take(std::size_t most)
+    {
+        const std::string_view part = piece_.substr(0, most);
+        piece_.remove_prefix(part.size());
+        return part;
+    }
+
+    bool piece_is_used_up() const { return piece_.empty(); }
+    bool is_at_end() const { return left_ == 0 && piece_.empty(); }
+    std::string_view ending() const { return ends_line_ ? ".\r\n" : "\r\n.\r\n"; }
+
+private:
+    Content& content_;
+    std::uint64_t left_; // octets not yet taken from content_
+    std::string stuffed_;
+    std::string_view piece_;
+    bool ends_line_ = true; // an empty content comes right after DATA's line
+};
+
+// Writing ended early: the server's answer says why, if there is one.
+asio::awaitable<Transaction::Action> interrupted(Submission& s, Wire::Written written)
+{
+    if (written.certainly_incomplete && s.transaction.is_past_the_dot())
+        s.transaction.on_withheld();
+    auto answer = co_await s.wire.read_reply();
+    if (auto* reply = std::get_if<Reply>(&answer))
+        co_return s.transaction.on_reply(*reply);
+    co_return s.transaction.on_lost(*s.wire.loss());
+}
+
+asio::awaitable<Transaction::Action> content_sent(Submission& s)
+{
+    Source source(s.content);
+    s.wire.stop_writing_on_answer();
+    for (;;) {
+        if (source.piece_is_used_up()) {
+            s.wire.never_expires(); // the content's source has limits of its own
+            std::optional<Loss> loss = co_await source.advance();
+            if (loss) {
+                s.wire.cut(std::move(*loss));
+                co_return s.transaction.on_lost(*s.wire.loss());
+            }
+        }
+        const std::string_view part = source.take(max_write);
+        std::string_view ending;
+        if (source.is_at_end() && !s.wire.loss()) {
+            if (s.before_commit)
+                s.before_commit();
+            ending = source.ending();
+            s.past_the_dot = true;
+            s.transaction.on_committing();
+        }
+        s.wire.expires_after(s.timeouts.content);
+        Wire::Written written = co_await s.wire.write(part, ending);
+        if (written.loss) {
+            auto next = co_await interrupted(s, std::move(written));
+            co_return next;
+        }
+        if (!ending.empty())
+            co_return s.transaction.on_sent();
+    }
+}
+
+// The only place that does what a Transaction says.
+asio::awaitable<Transaction::Action> perform(Submission& s, Transaction::Action action)
+{
+    if (auto* send = std::get_if<Transaction::Send>(&action))
+        return sent(s, std::move(send->octets));
+    if (std::holds_alternative<Transaction::SendContent>(action))
+        return content_sent(s);
+    return answered(s);
+}
+
+} // namespace
+
+// Until a transaction ends in order, its link is good for nothing more; an exception may end it as well.
+struct Connection::Use {
+    explicit Use(Connection& used) : connection(used) { connection.link_ = LinkState::unusable; }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    ~Use()
+    {
+        connection.past_the_dot_ = false;
+        if (connection.link_ == LinkState::unusable)
+            connection.wire_->cut({Cause::connection_lost, "the connection was closed after a failure"});
+        else
+            connection.wire_->never_expires();
+    }
+
+    Connection& connection;
+};
+
+asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelope, Content& content,
+                                 std::function<void()> before_commit)
+{
+    const auto reset = connection.link_ == LinkState::needs_reset ? Reset::first : Reset::not_needed;
+    const bool reused = connection.messages_carried_++ > 0;
+    const Connection::Use use(connection);
+    Transaction transaction(envelope, content.size(), connection.capabilities_, connection.pipelining_, reset);
+    Submission s{*connection.wire_,    transaction,   content,
+                 connection.timeouts_, before_commit, connection.past_the_dot_};
+
+    Transaction::Action action = transaction.begin();
+    while (!std::holds_alternative<Transaction::Finish>(action))
+        action = co_await perform(s, std::move(action));
+    auto& finish = std::get<Transaction::Finish>(action);
+    connection.link_ = finish.link;
+    finish.delivery.server = connection.server_;
+    finish.delivery.reused_connection = reused;
+    co_return std::move(finish.delivery);
+}
+
+} // namespace mailroom::smtp

@@ -1,0 +1,78 @@
+// The link to one server: sockets, TLS, deadlines, and octets cut into replies. It knows nothing of what the replies
+// mean. After the first Loss it is closed, and everything that waits on it ends with that Loss. One coroutine at a time
+// uses it; `cut` may come from any other of the same thread.
+#pragma once
+
+#include "config/port.hpp"
+
+#include "transport/smtp/reply.hpp"
+#include "transport/smtp/timeouts.hpp"
+#include "transport/smtp/trouble.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace mailroom::tls {
+class ClientContext;
+}
+
+namespace mailroom::smtp {
+
+class Wire {
+public:
+    static constexpr std::size_t max_addresses = 16; // tried of one name, ours
+
+    struct Unreachable {
+        Stage stage; // resolve or connect
+        Loss loss;
+    };
+    using Reached = std::variant<std::unique_ptr<Wire>, Unreachable>;
+    // Tries the addresses of `host` one after the other; timeouts.connect is shared out among them.
+    static boost::asio::awaitable<Reached> connect(const std::string& host, Port port, const Timeouts& timeouts);
+
+    ~Wire();
+    Wire(const Wire&) = delete;
+    Wire& operator=(const Wire&) = delete;
+
+    // Verifies that the server is `host`. Octets read before are forgotten.
+    boost::asio::awaitable<std::optional<Loss>> handshake(const tls::ClientContext& context, const std::string& host);
+
+    using Answer = std::variant<Reply, Loss>;
+    boost::asio::awaitable<Answer> read_reply();
+
+    struct Written {
+        std::optional<Loss> loss;
+        bool certainly_incomplete = false; // the server cannot have got the last octet
+    };
+    // Both parts, as one.
+    boost::asio::awaitable<Written> write(std::string_view head, std::string_view tail = {});
+
+    // From now on octets that come are read at once, and writing ends as soon as one comes or the server closes: it
+    // answers a message that it has not got in full. Until the next call of read_reply.
+    void stop_writing_on_answer();
+
+    void expires_after(std::chrono::milliseconds limit); // of all that follows, until the next call
+    void never_expires();
+
+    bool is_alive();            // a look at the socket without waiting: open, and nothing came
+    std::size_t unread() const; // octets that came and were not asked for
+    const std::optional<Loss>& loss() const;
+    void cut(Loss why);
+
+private:
+    struct Link; // shared with the operations under way
+    explicit Wire(std::shared_ptr<Link> link);
+
+    std::shared_ptr<Link> link_;
+    ReplyParser parser_;
+    std::string outbox_; // for TLS, which encrypts what lies together
+};
+
+} // namespace mailroom::smtp
