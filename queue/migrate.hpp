@@ -1,0 +1,39 @@
+// The schema's versions: brings a database up to date, or says what is wrong with it. Safe when many run it at once.
+#pragma once
+
+#include "config/error.hpp"
+
+#include "queue/pg/connection.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mailroom::queue {
+
+int newest_schema(); // that this program knows
+
+struct Migrated {
+    std::vector<std::string> applied; // names, in order; empty: it was up to date
+    std::string installation;
+};
+
+// Applies what is missing, all or nothing, and names the installation if it has no name yet. Refuses a schema that is
+// newer than the program, a migration that was changed since it was applied, and a database that is not UTF-8.
+Result<Migrated> migrate(pg::Connection& connection, std::string_view installation);
+
+// What `serve` and the other commands ask first. The error says whether to migrate or to install a newer program.
+Result<void> check_schema(pg::Connection& connection);
+
+// The database's name of itself must be that of the settings file; otherwise nothing may be sent.
+Result<void> check_installation(pg::Connection& connection, std::string_view installation);
+
+struct Adopted {
+    std::string previous;
+    std::int64_t held = 0; // messages that waited
+};
+
+// Renames a database that was copied from another installation, and first holds all that waits (copied_from).
+Result<Adopted> adopt(pg::Connection& connection, std::string_view installation);
+
+} // namespace mailroom::queue

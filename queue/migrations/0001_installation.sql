@@ -1,0 +1,33 @@
+-- The schema, its roles and the one row that says which installation this database is.
+-- Group roles belong to the whole server and are shared by its installations; a login becomes a member of one or more.
+
+CREATE FUNCTION mailroom.ensure_role(role text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+        EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    NULL; -- another installation's migration was quicker
+END $$;
+
+SELECT mailroom.ensure_role(role)
+  FROM unnest(ARRAY['mailroom_producer', 'mailroom_mobile', 'mailroom_worker', 'mailroom_operator', 'mailroom_administrator']) role;
+
+DROP FUNCTION mailroom.ensure_role(text);
+
+REVOKE ALL ON SCHEMA mailroom FROM PUBLIC;
+GRANT USAGE ON SCHEMA mailroom
+   TO mailroom_producer, mailroom_mobile, mailroom_worker, mailroom_operator, mailroom_administrator;
+
+-- No function of ours is for everybody: each grant below is meant.
+ALTER DEFAULT PRIVILEGES IN SCHEMA mailroom REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+
+CREATE TABLE mailroom.installation (
+    singleton        boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    name             text,                              -- NULL until the first `mailroom migrate` names it
+    settings_version bigint NOT NULL DEFAULT 1,         -- raised in every transaction that changes a setting or a status
+    max_message_size integer NOT NULL DEFAULT 26214400, -- octets of text, HTML and attachments together: 25 MiB, what most servers take
+    max_recipients   integer NOT NULL DEFAULT 1000      -- of one message, to, cc and bcc together
+);
+INSERT INTO mailroom.installation DEFAULT VALUES;

@@ -1,0 +1,135 @@
+#include "queue/settings_store.hpp"
+
+#include "queue/sql.hpp"
+
+#include <utility>
+
+namespace mailroom::queue {
+namespace {
+
+// A stored port was checked when it was saved; 587 stands in for one that was written past the checks.
+Port port_of(const pg::Result& rows, int row, int column)
+{
+    const auto port = Port::make(rows.number(row, column));
+    return port ? *port : *Port::make(587);
+}
+
+// host, port, use_ssl, login, allow_cleartext, from `column` on.
+SmtpServer server_of(const pg::Result& rows, int row, int column)
+{
+    return {std::string(rows.text(row, column)), port_of(rows, row, column + 1), rows.truth(row, column + 2),
+            rows.truth(row, column + 3), rows.truth(row, column + 4)};
+}
+
+std::optional<SealedSecret> sealed(const pg::Result& rows, int row, int column)
+{
+    return rows.is_null(row, column) ? std::nullopt : std::optional(rows.bytes(row, column));
+}
+
+void read_general(const pg::Result& rows, MailSettings& settings)
+{
+    General& general = settings.general;
+    settings.version = rows.number(0, 0);
+    general.edition = edition_from(rows.text(0, 1)).value_or(Edition::on_premise);
+    general.default_user_mode = mode_from(rows.text(0, 2)).value_or(Mode::not_configured);
+    general.mode = mode_from(rows.text(0, 3)).value_or(Mode::not_configured);
+    general.account = rows.text(0, 4);
+    general.from = rows.text(0, 5);
+    general.server = server_of(rows, 0, 6);
+    general.user_server = server_of(rows, 0, 11);
+    general.send_as = rows.truth(0, 16);
+    general.password = sealed(rows, 0, 17);
+}
+
+void read_users(const pg::Result& rows, MailSettings& settings)
+{
+    for (int row = 0; row < rows.rows(); ++row) {
+        User user;
+        user.id = static_cast<std::int32_t>(rows.number(row, 0));
+        user.code = rows.text(row, 1);
+        user.name = rows.text(row, 2);
+        user.enabled = rows.truth(row, 3);
+        user.email = rows.text(row, 4);
+        user.mode = mode_from(rows.text(row, 5)); // same_as_general is none of them
+        user.account = rows.text(row, 6);
+        user.from = rows.text(row, 7);
+        user.server = server_of(rows, row, 8);
+        user.send_as = rows.truth(row, 13);
+        user.password = sealed(rows, row, 14);
+        settings.user_ids.emplace(user.code, user.id);
+        settings.users.emplace(user.id, std::move(user));
+    }
+}
+
+void read_documents(const pg::Result& rows, MailSettings& settings)
+{
+    for (int row = 0; row < rows.rows(); ++row) {
+        DocumentKind document;
+        document.id = static_cast<std::int32_t>(rows.number(row, 1));
+        document.code = rows.text(row, 2);
+        document.name = rows.text(row, 3);
+        document.from = rows.text(row, 4);
+        document.mode = link_mode_from(rows.text(row, 5)).value_or(LinkMode::not_configured);
+        auto& target = rows.text(row, 0) == "row" ? settings.rows : settings.models;
+        target.emplace(document.id, std::move(document));
+    }
+}
+
+void read_refusals(const pg::Result& rows, StoredSettings& stored)
+{
+    for (int row = 0; row < rows.rows(); ++row) {
+        if (rows.text(row, 0) == "login")
+            stored.logins.push_back({rows.bytes(row, 1), std::string(rows.text(row, 2))});
+        else
+            stored.senders.push_back(
+                {std::string(rows.text(row, 2)), std::string(rows.text(row, 3)), std::string(rows.text(row, 4))});
+    }
+}
+
+} // namespace
+
+pg::DbResult<StoredSettings> load_settings(pg::Connection& connection)
+{
+    StoredSettings stored;
+    if (auto begun =
+            connection.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", pg::Connection::statement_limit);
+        !begun)
+        return begun.error();
+    auto general = connection.run(sql("load_general"));
+    auto users = general ? connection.run(sql("load_users")) : general;
+    auto documents = users ? connection.run(sql("load_documents")) : users;
+    auto refusals = documents ? connection.run(sql("load_refusals")) : documents;
+    if (connection.usable()) {
+        if (auto ended = connection.script("COMMIT", pg::Connection::statement_limit); !ended)
+            return ended.error();
+    }
+    if (!refusals)
+        return refusals.error();
+    read_general(*general, stored.settings);
+    read_users(*users, stored.settings);
+    read_documents(*documents, stored.settings);
+    read_refusals(*refusals, stored);
+    return stored;
+}
+
+pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login, const std::string& owner,
+                                const std::string& server, const std::string& reply)
+{
+    auto rows =
+        connection.run(sql("refuse_login"),
+                       pg::Params().bytes(login.fingerprint).text(login.reason).text(owner).text(server).text(reply));
+    if (!rows)
+        return rows.error();
+    return rows->rows() > 0;
+}
+
+pg::DbResult<bool> refuse_sender(pg::Connection& connection, const RefusedSender& sender, const std::string& reply)
+{
+    auto rows = connection.run(sql("refuse_sender"),
+                               pg::Params().text(sender.mode).text(sender.account).text(sender.from).text(reply));
+    if (!rows)
+        return rows.error();
+    return rows->rows() > 0;
+}
+
+} // namespace mailroom::queue

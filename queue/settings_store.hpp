@@ -1,0 +1,39 @@
+// Reads the mail settings as one consistent whole, and what servers refused; stores what a contact found out.
+#pragma once
+
+#include "config/mail_settings.hpp"
+
+#include "queue/pg/connection.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mailroom::queue {
+
+struct RefusedLogin {
+    std::vector<std::uint8_t> fingerprint;
+    std::string reason; // auth_failed or basic_login_ended
+};
+
+struct RefusedSender {
+    std::string mode;
+    std::string account;
+    std::string from; // lower case
+};
+
+struct StoredSettings {
+    MailSettings settings;
+    std::vector<RefusedLogin> logins;
+    std::vector<RefusedSender> senders;
+};
+
+// In one repeatable-read transaction, so that no half of a change is seen.
+pg::DbResult<StoredSettings> load_settings(pg::Connection& connection);
+
+// True where it was not known yet: then the version of the settings was raised and everybody is told.
+pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login, const std::string& owner,
+                                const std::string& server, const std::string& reply);
+pg::DbResult<bool> refuse_sender(pg::Connection& connection, const RefusedSender& sender, const std::string& reply);
+
+} // namespace mailroom::queue

@@ -1,0 +1,21 @@
+#include "queue/sql.hpp"
+
+#include "queue/embedded_sql.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace mailroom::queue {
+
+pg::Statement sql(std::string_view name)
+{
+    const auto& files = embedded_sql();
+    const auto found =
+        std::ranges::find_if(files, [&](const EmbeddedSql& file) { return file.folder == "sql" && file.name == name; });
+    if (found == files.end())
+        throw std::logic_error("there is no statement " + std::string(name));
+    return {found->name, found->text};
+}
+
+} // namespace mailroom::queue

@@ -1,0 +1,7 @@
+-- The heartbeat of dispatcher $1, which also says whether an enqueue should wake it ($2). No row: somebody reaped it; a lease that is over may be
+-- renewed as long as nobody did.
+UPDATE mailroom.dispatcher
+   SET beating_since = CASE WHEN beat_at + lease < clock_timestamp() THEN clock_timestamp() ELSE beating_since END,
+       beat_at = clock_timestamp(), wants_wake = $2::boolean
+ WHERE id = $1::bigint
+RETURNING (SELECT name FROM mailroom.installation), (SELECT settings_version FROM mailroom.installation)

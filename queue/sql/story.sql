@@ -1,0 +1,32 @@
+-- The story of the message $1 (uid), as JSON: who sends it and why, each attempt, every recipient. No row: there is none.
+WITH message AS (
+    SELECT c.id, c.uid, c.posted_by, c.recipients, c.document, c.attachments FROM mailroom.content c WHERE c.uid = $1::uuid),
+facts AS (
+    SELECT q.id, 'live' AS place, d.state, d.category, d.lane, q.user_code, q.row_id, q.model_id, q.batch, q.attempts, q.doubts, q.enqueued_at, q.expires_at,
+           NULL::timestamptz AS ended_at, nullif(d.reason, '') AS reason, nullif(d.subject, '') AS subject, nullif(d.remedy, '') AS remedy,
+           CASE WHEN d.state IN ('deferred', 'scheduled', 'in_doubt') THEN q.run_at END AS next_attempt
+      FROM mailroom.queue q JOIN message m ON m.id = q.id JOIN mailroom.depth d ON d.uid = q.uid
+    UNION ALL
+    SELECT l.id, 'ended', l.outcome, mailroom.category(l.source, l.row_id, l.model_id, l.addressed), mailroom.lane_name(l.lane), l.user_code, l.row_id,
+           l.model_id, l.batch, l.attempts, l.doubts, l.enqueued_at, NULL, l.ended_at, NULL, NULL, NULL, NULL
+      FROM mailroom.log l JOIN message m ON m.uid = l.uid),
+events AS (
+    SELECT s.at, s.event, s.note, s.started_at, s.table_row, s.account, s.from_address, s.sender, s.envelope_sender, s.server, s.stage, s.code, s.enhanced, s.reply
+      FROM mailroom.story s JOIN message m ON m.id = s.message_id
+    UNION ALL
+    SELECT l.ended_at, l.outcome, NULL, l.started_at, l.table_row, l.account, l.from_address, l.sender, l.envelope_sender, l.server, l.stage, l.code, l.enhanced, l.reply
+      FROM mailroom.log l JOIN message m ON m.uid = l.uid)
+SELECT (to_jsonb(f) - 'id' - 'place' - 'row_id' - 'model_id' || jsonb_build_object(
+    'uid', m.uid, 'posted_by', m.posted_by, 'document', m.document, 'attachments', m.attachments,
+    'form', (SELECT code FROM mailroom.rows WHERE id = f.row_id), 'model', (SELECT code FROM mailroom.models WHERE id = f.model_id),
+    'possible_duplicate', f.doubts > 0,
+    'recipients', (
+        SELECT jsonb_agg(jsonb_build_object('kind', r.value ->> 'kind', 'address', r.value ->> 'address',
+                   'state', coalesce((ARRAY['open', 'accepted', 'refused', 'in_doubt'])[x.state + 1],
+                                     CASE f.state WHEN 'sent' THEN 'accepted' WHEN 'failed' THEN 'refused' WHEN 'expired' THEN 'expired'
+                                                  WHEN 'partly_sent' THEN 'accepted' ELSE 'open' END),
+                   'code', x.code, 'enhanced', x.enhanced, 'reply', x.reply) ORDER BY r.ordinality)
+          FROM jsonb_array_elements(m.recipients) WITH ORDINALITY r
+          LEFT JOIN mailroom.recipient_result x ON x.message_id = m.id AND x.position = r.ordinality - 1),
+    'events', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e)) ORDER BY e.at), '[]') FROM events e)))::text
+  FROM message m JOIN facts f ON f.id = m.id

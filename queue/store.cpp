@@ -1,0 +1,268 @@
+#include "queue/store.hpp"
+
+#include "queue/sql.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <algorithm>
+#include <tuple>
+
+namespace mailroom::queue {
+namespace {
+
+namespace json = boost::json;
+
+std::optional<std::int32_t> optional_id(const pg::Result& rows, int row, int column)
+{
+    const auto number = rows.optional_number(row, column);
+    return number ? std::optional(static_cast<std::int32_t>(*number)) : std::nullopt;
+}
+
+Claimed claimed(const pg::Result& rows, int row, DispatcherId dispatcher)
+{
+    Claimed message;
+    message.id = rows.number(row, 0);
+    message.lease_no = static_cast<std::int32_t>(rows.number(row, 1));
+    message.dispatcher = dispatcher;
+    message.lane = static_cast<Lane>(rows.number(row, 2));
+    message.attempts = static_cast<int>(rows.number(row, 3));
+    message.doubts = static_cast<int>(rows.number(row, 4));
+    message.deferrals = static_cast<int>(rows.number(row, 5));
+    message.mobile = rows.number(row, 6) == 1;
+    message.addressed = rows.truth(row, 7);
+    message.has_results = rows.truth(row, 8);
+    message.size = rows.number(row, 9);
+    message.user_id = optional_id(rows, row, 10);
+    message.row_id = optional_id(rows, row, 11);
+    message.model_id = optional_id(rows, row, 12);
+    message.user_code = rows.text(row, 13);
+    message.uid = rows.text(row, 14);
+    message.dated_at = rows.time(row, 15);
+    message.pinned = rows.text(row, 16);
+    message.expired = rows.truth(row, 17);
+    message.run_at = rows.time(row, 19);
+    return message;
+}
+
+// An empty text is left out and becomes NULL.
+void put(json::object& object, json::string_view key, const std::string& text)
+{
+    if (!text.empty())
+        object.emplace(key, text);
+}
+
+void put(json::object& object, const AttemptRecord& attempt)
+{
+    if (attempt.started_at)
+        object.emplace(
+            "started_us",
+            std::chrono::duration_cast<std::chrono::microseconds>(attempt.started_at->time_since_epoch()).count());
+    put(object, "table_row", attempt.table_row);
+    put(object, "account", attempt.account);
+    put(object, "from_address", attempt.from);
+    put(object, "sender", attempt.sender);
+    put(object, "envelope_sender", attempt.envelope_sender);
+    put(object, "server", attempt.server);
+    put(object, "stage", attempt.stage);
+    if (attempt.code != 0)
+        object.emplace("code", attempt.code);
+    put(object, "enhanced", attempt.enhanced);
+    put(object, "reply", attempt.reply);
+}
+
+void put(json::object& object, const std::vector<RecipientRecord>& results)
+{
+    if (results.empty())
+        return;
+    json::array array;
+    for (const auto& result : results)
+        array.push_back({{"position", result.position},
+                         {"state", result.state},
+                         {"code", result.code},
+                         {"enhanced", result.enhanced},
+                         {"reply", result.reply}});
+    object.emplace("results", std::move(array));
+}
+
+std::string to_json(const std::vector<Ending>& endings)
+{
+    json::array array;
+    array.reserve(endings.size());
+    for (const auto& ending : endings) {
+        json::object object{
+            {"id", ending.id}, {"lease_no", ending.lease_no}, {"outcome", ending.outcome}, {"counted", ending.counted}};
+        put(object, ending.attempt);
+        put(object, ending.results);
+        array.push_back(std::move(object));
+    }
+    return json::serialize(array);
+}
+
+std::string to_json(const std::vector<Suspension>& suspensions)
+{
+    json::array array;
+    array.reserve(suspensions.size());
+    for (const auto& suspension : suspensions) {
+        json::object object{{"id", suspension.id},
+                            {"lease_no", suspension.lease_no},
+                            {"event", suspension.event},
+                            {"place_id", suspension.place},
+                            {"delay_ms", suspension.delay.count()},
+                            {"counted", suspension.counted},
+                            {"doubtful", suspension.doubtful ? 1 : 0}};
+        if (!suspension.pinned.empty())
+            object.emplace("pinned", json::parse(suspension.pinned));
+        put(object, "note", suspension.note);
+        put(object, suspension.attempt);
+        put(object, suspension.results);
+        array.push_back(std::move(object));
+    }
+    return json::serialize(array);
+}
+
+std::vector<MessageId> ids(const pg::Result& rows)
+{
+    std::vector<MessageId> found(static_cast<std::size_t>(rows.rows()));
+    for (int row = 0; row < rows.rows(); ++row)
+        found[static_cast<std::size_t>(row)] = rows.number(row, 0);
+    return found;
+}
+
+// One row, one number.
+pg::DbResult<std::int64_t> number_of(pg::Connection& connection, std::string_view statement, const pg::Params& params)
+{
+    auto rows = connection.run(sql(statement), params);
+    if (!rows)
+        return rows.error();
+    return rows->number(0, 0);
+}
+
+} // namespace
+
+pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const LaneShares& shares)
+{
+    static const pg::Statement statement = sql("claim");
+    pg::Params params;
+    params.number(dispatcher);
+    for (const int limit : shares.limit)
+        params.number(limit);
+    auto rows = connection.run(statement, params);
+    if (!rows)
+        return rows.error();
+    Claim result;
+    result.messages.reserve(static_cast<std::size_t>(rows->rows()));
+    for (int row = 0; row < rows->rows(); ++row)
+        result.messages.push_back(claimed(*rows, row, dispatcher));
+    if (rows->rows() > 0)
+        result.settings_version = rows->number(0, 18);
+    std::ranges::sort(result.messages, {},
+                      [](const Claimed& message) { return std::tuple(message.lane, message.run_at, message.id); });
+    return result;
+}
+
+pg::DbResult<std::vector<MessageId>> complete(pg::Connection& connection, DispatcherId dispatcher,
+                                              const std::vector<Ending>& endings)
+{
+    static const pg::Statement statement = sql("complete");
+    auto rows = connection.run(statement, pg::Params().number(dispatcher).text(to_json(endings)));
+    if (!rows)
+        return rows.error();
+    return ids(*rows);
+}
+
+pg::DbResult<std::vector<MessageId>> suspend(pg::Connection& connection, DispatcherId dispatcher,
+                                             std::int64_t settings_version, const std::vector<Suspension>& suspensions)
+{
+    static const pg::Statement statement = sql("suspend");
+    auto rows =
+        connection.run(statement, pg::Params().number(dispatcher).number(settings_version).text(to_json(suspensions)));
+    if (!rows)
+        return rows.error();
+    return ids(*rows);
+}
+
+pg::DbResult<void> keep_late(pg::Connection& connection, const std::vector<Ending>& endings, PlaceId place)
+{
+    auto rows = connection.run(sql("late_outcome"), pg::Params().text(to_json(endings)).number(place));
+    if (!rows)
+        return rows.error();
+    return {};
+}
+
+pg::DbResult<PlaceId> place_of(pg::Connection& connection, const PlaceOfHold& hold)
+{
+    json::array owners(hold.owners.begin(), hold.owners.end());
+    auto id = number_of(connection, "place",
+                        pg::Params()
+                            .text(hold.key)
+                            .text(hold.reason)
+                            .text(hold.subject)
+                            .text(hold.remedy)
+                            .text(json::serialize(owners))
+                            .truth(hold.self_releasing));
+    if (!id)
+        return id.error();
+    return static_cast<PlaceId>(*id);
+}
+
+pg::DbResult<DispatcherId> register_dispatcher(pg::Connection& connection, const Registration& registration)
+{
+    return number_of(connection, "register",
+                     pg::Params()
+                         .text(registration.host)
+                         .number(registration.pid)
+                         .text(registration.version)
+                         .text_or_null(registration.key_id)
+                         .number(registration.lease.count()));
+}
+
+pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, bool wants_wake)
+{
+    auto rows = connection.run(sql("beat"), pg::Params().number(dispatcher).truth(wants_wake));
+    if (!rows)
+        return rows.error();
+    if (rows->rows() == 0)
+        return Beat{};
+    return Beat{true, std::string(rows->text(0, 0)), rows->number(0, 1)};
+}
+
+pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher)
+{
+    auto rows = connection.run(sql("resign"), pg::Params().number(dispatcher));
+    if (!rows)
+        return rows.error();
+    return {};
+}
+
+pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher,
+                          std::optional<std::chrono::milliseconds> resend_after, PlaceId doubts)
+{
+    pg::Params params;
+    params.number(dispatcher).number(max_batch);
+    if (resend_after)
+        params.number(resend_after->count());
+    else
+        params.null();
+    auto rows = connection.run(sql("reap"), params.number(doubts));
+    if (!rows)
+        return rows.error();
+    return Reaped{rows->number(0, 0), rows->number(0, 1)};
+}
+
+pg::DbResult<std::int64_t> release(pg::Connection& connection, int limit)
+{
+    return number_of(connection, "release", pg::Params().number(limit));
+}
+
+pg::DbResult<std::int64_t> expire(pg::Connection& connection, int limit)
+{
+    auto rows = connection.run(sql("expire"), pg::Params().number(limit));
+    if (!rows)
+        return rows.error();
+    return rows->rows();
+}
+
+} // namespace mailroom::queue

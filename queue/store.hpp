@@ -1,0 +1,161 @@
+// The queue's face for a dispatcher: claim messages, end them or put them back. Functions on one connection, meant to
+// run in a lane. Every write is fenced by (id, lease_no, dispatcher): what has lost its lease changes nothing.
+#pragma once
+
+#include "config/mail_settings.hpp"
+
+#include "queue/pg/connection.hpp"
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mailroom::queue {
+
+using DispatcherId = std::int64_t;
+using MessageId = std::int64_t;
+using PlaceId = std::int32_t;
+
+constexpr PlaceId unsorted = 0;
+constexpr int max_batch = 256; // messages in one claim, completion or read of content
+
+// A message under lease: what sorting needs, not what it carries.
+struct Claimed {
+    MessageId id = 0;
+    std::int32_t lease_no = 0;
+    DispatcherId dispatcher = 0; // that holds the lease
+    Lane lane = Lane::normal;
+    int attempts = 0; // that used up a try
+    int doubts = 0;
+    int deferrals = 0; // that used up none
+    bool mobile = false;
+    bool addressed = false;
+    bool has_results = false; // of single recipients
+    std::int64_t size = 0;    // octets of text, HTML and attachments
+    std::optional<std::int32_t> user_id;
+    std::optional<std::int32_t> row_id;
+    std::optional<std::int32_t> model_id;
+    std::string user_code;
+    std::string uid;
+    pg::Timestamp dated_at; // the Date header
+    std::string pinned;     // the identity as JSON, once a recipient was served or may have been; empty: free
+    bool expired = false;
+    pg::Timestamp run_at;
+};
+
+struct Claim {
+    std::vector<Claimed> messages;     // in the order in which they became due, lane by lane
+    std::int64_t settings_version = 0; // 0: nothing was claimed
+};
+
+struct LaneShares {
+    std::array<int, lane_count> limit{}; // messages, by Lane
+};
+
+pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const LaneShares& shares);
+
+// What is remembered of an attempt, or of a decision that led to none.
+struct AttemptRecord {
+    std::optional<std::chrono::system_clock::time_point> started_at;
+    std::string table_row;
+    std::string account;
+    std::string from;
+    std::string sender;
+    std::string envelope_sender;
+    std::string server;
+    std::string stage;
+    int code = 0;
+    std::string enhanced;
+    std::string reply;
+};
+
+struct RecipientRecord {
+    int position = 0; // in the producer's list, from 0
+    int state = 0;    // 0 open, 1 accepted, 2 refused, 3 in doubt
+    int code = 0;
+    std::string enhanced;
+    std::string reply;
+};
+
+// A message's end.
+struct Ending {
+    MessageId id = 0;
+    std::int32_t lease_no = 0;
+    std::string outcome; // sent, partly_sent, failed, expired
+    int counted = 1;     // tries used up by this attempt
+    AttemptRecord attempt;
+    std::vector<RecipientRecord> results; // where it is not the same for all
+};
+
+// Puts a message back.
+struct Suspension {
+    MessageId id = 0;
+    std::int32_t lease_no = 0;
+    std::string event; // deferred, held, in_doubt; returned: not worth a line in the story
+    PlaceId place = unsorted;
+    std::chrono::milliseconds delay{0};
+    int counted = 0;
+    bool doubtful = false;
+    std::string pinned; // JSON; empty: as it was
+    std::string note;
+    AttemptRecord attempt;
+    std::vector<RecipientRecord> results;
+};
+
+// Both return the ids that were changed; what is missing had lost its lease. At most max_batch at a time.
+pg::DbResult<std::vector<MessageId>> complete(pg::Connection& connection, DispatcherId dispatcher,
+                                              const std::vector<Ending>& endings);
+pg::DbResult<std::vector<MessageId>> suspend(pg::Connection& connection, DispatcherId dispatcher,
+                                             std::int64_t settings_version, const std::vector<Suspension>& suspensions);
+
+// Keeps outcomes that came too late in their messages' stories, and stops those that were accepted after all, in
+// `place`.
+pg::DbResult<void> keep_late(pg::Connection& connection, const std::vector<Ending>& endings, PlaceId place);
+
+// Where messages of one reason and subject are held.
+struct PlaceOfHold {
+    std::string key;
+    std::string reason;
+    std::string subject;
+    std::string remedy;
+    std::vector<std::string> owners; // whose settings release it
+    bool self_releasing = false;
+};
+
+pg::DbResult<PlaceId> place_of(pg::Connection& connection, const PlaceOfHold& hold);
+
+struct Registration {
+    std::string host;
+    std::int64_t pid = 0;
+    std::string version;
+    std::string key_id; // empty: it has no key
+    std::chrono::milliseconds lease{20'000};
+};
+
+pg::DbResult<DispatcherId> register_dispatcher(pg::Connection& connection, const Registration& registration);
+
+struct Beat {
+    bool registered = false; // false: others took this dispatcher for dead
+    std::string installation;
+    std::int64_t settings_version = 0;
+};
+
+pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, bool wants_wake);
+pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher);
+
+struct Reaped {
+    std::int64_t messages = 0;
+    std::int64_t held = 0; // of these, for an operator
+};
+
+// resend_after: none: every doubt is held in `doubts`.
+pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher,
+                          std::optional<std::chrono::milliseconds> resend_after, PlaceId doubts);
+
+pg::DbResult<std::int64_t> release(pg::Connection& connection, int limit); // messages moved
+pg::DbResult<std::int64_t> expire(pg::Connection& connection, int limit);  // messages ended
+
+} // namespace mailroom::queue
