@@ -1,0 +1,208 @@
+#include "queue/settings_store.hpp"
+#include "service/commands/commands.hpp"
+#include "service/host/key_source.hpp"
+#include "service/host/prompt.hpp"
+#include "service/snapshot.hpp"
+
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace mailroom::commands {
+namespace {
+
+namespace json = boost::json;
+
+void print_account(std::string_view kind, const json::value& account)
+{
+    fmt::print("{} {}\n", kind, text_at(account, "code"));
+    for (const auto& [key, value] : account.as_object()) {
+        const std::string text = text_at(account, std::string_view(key.data(), key.size()));
+        if (key != "code" && !text.empty())
+            fmt::print("  {:<22}{}\n", std::string_view(key.data(), key.size()), text);
+    }
+}
+
+// The owner of an account, with the settings that give its login.
+struct Found {
+    Owner owner;
+    queue::StoredSettings stored;
+};
+
+Result<Found> find_owner(pg::Connection& connection, const Target& target)
+{
+    auto stored = queue::load_settings(connection);
+    if (!stored)
+        return explained("reading the mail settings", stored.error());
+    if (target.kind == "general")
+        return Found{Owner::general(), *std::move(stored)};
+    const auto id = stored->settings.user_ids.find(target.code);
+    if (id == stored->settings.user_ids.end())
+        return Error{fmt::format("there is no user \"{}\": make it with `mailroom account set user {} email=...`",
+                                 target.code, target.code)};
+    return Found{Owner::user(id->second), *std::move(stored)};
+}
+
+// The account that a password is entered for: the one that the settings give now.
+std::string account_of(const Found& found)
+{
+    const MailSettings& settings = found.stored.settings;
+    if (found.owner.kind == Owner::Kind::general)
+        return settings.general.account;
+    const User& user = settings.users.at(found.owner.id);
+    if (!trimmed(user.account).empty())
+        return user.account;
+    if (!trimmed(user.email).empty())
+        return user.email;
+    return settings.general.edition == Edition::cloud && MailAddress::parse(user.code) ? user.code : std::string();
+}
+
+Result<void> forget_refusals(pg::Connection& connection, const Found& found, const queue::SealingKey& key)
+{
+    const auto login = login_of(found.owner, found.stored.settings, key);
+    const auto forgotten = connection.run(
+        {"", "SELECT mailroom.forget_refusals($1::bytea, $2)"},
+        pg::Params().bytes(login ? login->fingerprint : std::vector<std::uint8_t>()).text(account_of(found)));
+    if (!forgotten)
+        return explained("releasing what waits for the account", forgotten.error());
+    return {};
+}
+
+std::string name_of(const Target& target)
+{
+    return target.code.empty() ? target.kind : target.kind + " " + target.code;
+}
+
+} // namespace
+
+int account_list(const Options& options)
+{
+    auto connection = connect(options);
+    if (!connection)
+        return complain(options, connection.error().text);
+    const auto accounts = query_json(*connection, "accounts");
+    if (!accounts)
+        return complain(options, accounts.error().text);
+    if (options.output == Output::json) {
+        print_json(*accounts);
+        return Exit::ok;
+    }
+    print_account("general", accounts->at("general"));
+    for (const auto& [kind, list] :
+         {std::pair{"user", "users"}, std::pair{"form", "forms"}, std::pair{"model", "models"}}) {
+        for (const auto& account : accounts->at(list).as_array())
+            print_account(kind, account);
+    }
+    for (const auto& login : accounts->at("paused_logins").as_array())
+        fmt::print("paused: {} at {} since {}: {} ({})\n", text_at(login, "owner"), text_at(login, "server"),
+                   short_time(text_at(login, "since")), text_at(login, "reason"), text_at(login, "reply"));
+    return Exit::ok;
+}
+
+int account_set(const Options& options, const Target& target, const std::vector<std::string>& assignments)
+{
+    json::object settings;
+    for (const auto& assignment : assignments) {
+        const auto equals = assignment.find('=');
+        if (equals == std::string::npos)
+            return complain(options, fmt::format("\"{}\" is not of the form name=value", assignment), Exit::usage);
+        settings.emplace(assignment.substr(0, equals), assignment.substr(equals + 1));
+    }
+    auto connection = connect(options);
+    if (!connection)
+        return complain(options, connection.error().text);
+    const std::string values = json::serialize(settings);
+    const bool is_general = target.kind == "general";
+    const std::string kind = target.kind == "form" ? "row" : target.kind;
+    const std::string sql = is_general
+                                ? "SELECT array_to_string(mailroom.save_general($1::jsonb), E'\\n')"
+                                : fmt::format("SELECT array_to_string(mailroom.save_{}($2, $1::jsonb), E'\\n')", kind);
+    pg::Params params;
+    params.text(values);
+    if (!is_general)
+        params.text(target.code);
+    const auto saved = connection->run({"", sql}, params);
+    if (!saved)
+        return complain(options, explained("saving " + name_of(target), saved.error()).text);
+    const std::string advice(saved->text(0, 0));
+    if (options.output == Output::json)
+        print_json({{"saved", name_of(target)}, {"advice", advice}});
+    else
+        fmt::print("saved {}{}{}\n", name_of(target), advice.empty() ? "" : "\n", advice);
+    return Exit::ok;
+}
+
+int account_password(const Options& options, const Target& target)
+{
+    const auto file = settings(options);
+    if (!file)
+        return complain(options, file.error().text, Exit::usage);
+    const auto key = host::sealing_key(*file);
+    if (!key)
+        return complain(options, key.error().text);
+    if (!*key)
+        return complain(options, "there is no key to seal the password with: make one with `mailroom config new-key "
+                                 "FILE` and name it in [secrets] key_file");
+    auto connection = connect(options);
+    if (!connection)
+        return complain(options, connection.error().text);
+    const auto found = find_owner(*connection, target);
+    if (!found)
+        return complain(options, found.error().text);
+    const std::string account = account_of(*found);
+    if (trimmed(account).empty())
+        return complain(options, fmt::format("{} has no account (User) yet, and a password belongs to one: `mailroom "
+                                             "account set {} account=...` first",
+                                             name_of(target), name_of(target)));
+    auto password =
+        host::read_new_password(fmt::format("New password of {} for {}: ", name_of(target), account), "Once more: ");
+    if (!password)
+        return complain(options, password.error().text, Exit::usage);
+    const SealedSecret sealed = (*key)->seal(*password, queue::password_place(found->owner));
+    pg::Params params;
+    if (found->owner.kind == Owner::Kind::general)
+        params.null();
+    else
+        params.number(found->owner.id);
+    const auto stored = connection->run({"", "SELECT mailroom.store_password($1::integer, $2, $3::bytea)"},
+                                        params.text(account).bytes(sealed));
+    if (!stored)
+        return complain(options, explained("storing the password", stored.error()).text);
+    const auto now = find_owner(*connection, target);
+    if (!now)
+        return complain(options, now.error().text);
+    if (const auto released = forget_refusals(*connection, *now, **key); !released)
+        return complain(options, released.error().text);
+    if (options.output == Output::json)
+        print_json({{"stored", name_of(target)}, {"account", account}});
+    else
+        fmt::print("stored the password of {} for {}; mail that waited for it goes on\n", name_of(target), account);
+    return Exit::ok;
+}
+
+int account_probe(const Options& options, const Target& target)
+{
+    const auto file = settings(options);
+    if (!file)
+        return complain(options, file.error().text, Exit::usage);
+    const auto key = host::sealing_key(*file);
+    if (!key || !*key)
+        return complain(options, key ? "there is no key: name it in [secrets] key_file" : key.error().text);
+    auto connection = connect(options);
+    if (!connection)
+        return complain(options, connection.error().text);
+    const auto found = find_owner(*connection, target);
+    if (!found)
+        return complain(options, found.error().text);
+    if (const auto released = forget_refusals(*connection, *found, **key); !released)
+        return complain(options, released.error().text);
+    if (options.output == Output::json)
+        print_json({{"probing", name_of(target)}});
+    else
+        fmt::print("{}: what waits is tried again; the first refusal pauses it once more\n", name_of(target));
+    return Exit::ok;
+}
+
+} // namespace mailroom::commands

@@ -1,0 +1,107 @@
+#include "service/commands/command.hpp"
+
+#include "queue/migrate.hpp"
+#include "queue/sql.hpp"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace mailroom::commands {
+
+namespace json = boost::json;
+
+int complain(const Options& options, std::string_view text, Exit code)
+{
+    if (options.output == Output::json)
+        print_json({{"error", std::string(text)}, {"exit_code", static_cast<int>(code)}});
+    fmt::print(stderr, "mailroom: {}\n", text);
+    return code;
+}
+
+Result<ServiceFile> settings(const Options& options)
+{
+    auto file = load_service_file(options.config_path);
+    if (!file) {
+        std::string text = file.error().size() == 1
+                               ? file.error().front()
+                               : fmt::format("{} problems in the settings file", file.error().size());
+        for (std::size_t i = 0; file.error().size() > 1 && i < file.error().size(); ++i)
+            text += "\n  " + file.error()[i];
+        return Error{text};
+    }
+    if (!options.database.empty())
+        file->database.connection = options.database;
+    return *std::move(file);
+}
+
+Result<pg::Connection> connect_unchecked(const Options& options)
+{
+    std::string connection = options.database;
+    if (connection.empty()) {
+        auto file = settings(options);
+        if (!file)
+            return file.error();
+        connection = file->database.connection;
+    }
+    auto connected = pg::Connection::connect({connection, "mailroom"});
+    if (!connected)
+        return Error{pg::explain(connected.error())};
+    return *std::move(connected);
+}
+
+Result<pg::Connection> connect(const Options& options)
+{
+    auto connection = connect_unchecked(options);
+    if (!connection)
+        return connection.error();
+    if (auto fits = queue::check_schema(*connection); !fits)
+        return fits.error();
+    return connection;
+}
+
+Error explained(std::string_view doing, const pg::DbError& error)
+{
+    if (error.sqlstate == "42501") // insufficient_privilege
+        return Error{fmt::format("{}: {}. The login lacks the role for this (see \"Roles\" in docs/configuration.md)",
+                                 doing, error.text)};
+    return Error{fmt::format("{}: {}", doing, pg::explain(error))};
+}
+
+Result<json::value> query_json(pg::Connection& connection, std::string_view statement, const pg::Params& params)
+{
+    auto rows = connection.run(queue::sql(statement), params, std::chrono::seconds(30));
+    if (!rows)
+        return explained(statement, rows.error());
+    if (rows->rows() == 0 || rows->is_null(0, 0))
+        return json::value(nullptr);
+    const std::string_view text = rows->text(0, 0);
+    return json::parse(json::string_view(text.data(), text.size()));
+}
+
+void print_json(const json::value& value)
+{
+    fmt::print("{}\n", json::serialize(value));
+    std::fflush(stdout);
+}
+
+std::string text_at(const json::value& object, std::string_view key)
+{
+    const json::value* found = object.as_object().if_contains(json::string_view(key.data(), key.size()));
+    if (found == nullptr || found->is_null())
+        return {};
+    if (const json::string* text = found->if_string())
+        return {text->data(), text->size()};
+    return json::serialize(*found);
+}
+
+std::string short_time(std::string_view timestamp)
+{
+    if (timestamp.size() < 19)
+        return std::string(timestamp);
+    return fmt::format("{} {}Z", timestamp.substr(0, 10), timestamp.substr(11, 8)); // sessions speak UTC
+}
+
+} // namespace mailroom::commands

@@ -1,0 +1,56 @@
+// What every command shares: the settings file, the database, and how results and errors are shown.
+#pragma once
+
+#include "config/error.hpp"
+#include "config/service_file.hpp"
+
+#include "queue/pg/connection.hpp"
+
+#include <boost/json/value.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace mailroom::commands {
+
+// Exit codes, the same for all commands.
+enum Exit : int {
+    ok = 0,
+    failed = 1,       // an error, said on standard error
+    usage = 2,        // the command line or the settings file is wrong
+    held = 3,         // send --wait: the message is held
+    not_sent = 4,     // send --wait: it failed or expired
+    in_doubt = 5,     // send --wait: its outcome is unknown
+    still_waiting = 6 // send --wait: not at its end within the time
+};
+
+enum class Output { text, json };
+
+struct Options {
+    std::string config_path;
+    std::string database; // overrides the settings file's
+    Output output = Output::text;
+};
+
+// Shows an error where people and programs look for it, and gives the exit code back.
+int complain(const Options& options, std::string_view text, Exit code = Exit::failed);
+
+// The settings file. Where only the database is needed and --database names it, the file may be missing.
+Result<ServiceFile> settings(const Options& options);
+
+// A connection to a database with the right schema.
+Result<pg::Connection> connect(const Options& options);
+Result<pg::Connection> connect_unchecked(const Options& options); // for migrate
+
+// One statement whose single value is JSON text; null where it has no row.
+Result<boost::json::value> query_json(pg::Connection& connection, std::string_view statement,
+                                      const pg::Params& params = {});
+
+// The error of a database call, in words for people.
+Error explained(std::string_view doing, const pg::DbError& error);
+
+void print_json(const boost::json::value& value);
+std::string text_at(const boost::json::value& object, std::string_view key); // missing, null: empty; numbers as text
+std::string short_time(std::string_view timestamp);                          // 2026-11-23 15:04:05Z
+
+} // namespace mailroom::commands

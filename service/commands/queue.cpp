@@ -1,0 +1,141 @@
+#include "service/commands/commands.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace mailroom::commands {
+namespace {
+
+namespace json = boost::json;
+
+bool is_uuid(std::string_view text)
+{
+    return text.size() == 36 && std::ranges::all_of(text, [](char c) {
+               return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '-';
+           });
+}
+
+void print_depth(const json::value& depth)
+{
+    fmt::print("installation {}: {} live messages\n", text_at(depth, "installation"), text_at(depth, "messages"));
+    if (!depth.at("depth").as_array().empty())
+        fmt::print("{:<10} {:<7} {:>9}  {:<20} {:<20} {}\n", "STATE", "LANE", "MESSAGES", "OLDEST", "NEXT ATTEMPT",
+                   "ROUTE");
+    for (const auto& line : depth.at("depth").as_array())
+        fmt::print("{:<10} {:<7} {:>9}  {:<20} {:<20} {}\n", text_at(line, "state"), text_at(line, "lane"),
+                   text_at(line, "messages"), short_time(text_at(line, "oldest")),
+                   short_time(text_at(line, "next_attempt")), text_at(line, "route"));
+    for (const auto& hold : depth.at("holds").as_array())
+        fmt::print("held: {} x {} ({}), oldest {}\n  {}\n", text_at(hold, "messages"), text_at(hold, "reason"),
+                   text_at(hold, "subject"), short_time(text_at(hold, "oldest")), text_at(hold, "remedy"));
+    for (const auto& login : depth.at("paused_logins").as_array())
+        fmt::print("paused login: {} at {} since {}: {}\n", text_at(login, "owner"), text_at(login, "server"),
+                   short_time(text_at(login, "since")), text_at(login, "reply"));
+    for (const auto& sender : depth.at("stopped_senders").as_array())
+        fmt::print("stopped sender: {} by {} since {}: {}\n", text_at(sender, "from"), text_at(sender, "account"),
+                   short_time(text_at(sender, "since")), text_at(sender, "reply"));
+    const auto alive = std::ranges::count_if(depth.at("dispatchers").as_array(),
+                                             [](const json::value& d) { return d.at("alive").as_bool(); });
+    if (alive == 0)
+        fmt::print("no dispatcher is running: start one with `mailroom serve`\n");
+    else
+        fmt::print("{} dispatcher{} running\n", alive, alive == 1 ? "" : "s");
+    std::string hour;
+    for (const auto& [outcome, count] : depth.at("last_hour").as_object())
+        hour += fmt::format("{}{} {}", hour.empty() ? "" : ", ", count.as_int64(),
+                            std::string_view(outcome.data(), outcome.size()));
+    fmt::print("last hour: {}\n", hour.empty() ? "nothing ended" : hour);
+}
+
+void print_line(std::string_view label, const std::string& text)
+{
+    if (!text.empty())
+        fmt::print("  {:<16}{}\n", label, text);
+}
+
+std::string reply_of(const json::value& event)
+{
+    std::string text;
+    for (const char* key : {"code", "enhanced", "reply"}) {
+        if (const std::string part = text_at(event, key); !part.empty())
+            text += (text.empty() ? "" : " ") + part;
+    }
+    return text;
+}
+
+void print_event(const json::value& event)
+{
+    fmt::print("{} {}\n", short_time(text_at(event, "at")), text_at(event, "event"));
+    print_line("table row", text_at(event, "table_row"));
+    print_line("account", text_at(event, "account"));
+    print_line("from", text_at(event, "from_address"));
+    print_line("sender", text_at(event, "sender"));
+    print_line("envelope sender", text_at(event, "envelope_sender"));
+    print_line("started", short_time(text_at(event, "started_at")));
+    print_line("server", text_at(event, "server"));
+    print_line("stage", text_at(event, "stage"));
+    print_line("reply", reply_of(event));
+    print_line("what follows", text_at(event, "note"));
+}
+
+void print_story(const json::value& story)
+{
+    fmt::print("message {}: {}{}\n", text_at(story, "uid"), text_at(story, "state"),
+               text_at(story, "possible_duplicate") == "true" ? ", possible duplicate" : "");
+    for (const char* key : {"reason", "subject", "remedy", "category", "user_code", "form", "model", "batch",
+                            "document", "lane", "posted_by", "attachments"})
+        print_line(key, text_at(story, key));
+    for (const char* key : {"enqueued_at", "next_attempt", "expires_at", "ended_at"})
+        print_line(key, short_time(text_at(story, key)));
+    for (const auto& recipient : story.at("recipients").as_array()) {
+        const std::string reply = reply_of(recipient);
+        fmt::print("  {:<4}{} {}{}\n", text_at(recipient, "kind"), text_at(recipient, "address"),
+                   text_at(recipient, "state"), reply.empty() ? "" : ": " + reply);
+    }
+    for (const auto& event : story.at("events").as_array())
+        print_event(event);
+}
+
+} // namespace
+
+int queue_depth(const Options& options)
+{
+    auto connection = connect(options);
+    if (!connection)
+        return complain(options, connection.error().text);
+    const auto depth = query_json(*connection, "depth");
+    if (!depth)
+        return complain(options, depth.error().text);
+    if (options.output == Output::json)
+        print_json(*depth);
+    else
+        print_depth(*depth);
+    return Exit::ok;
+}
+
+int show(const Options& options, const std::string& uid)
+{
+    if (!is_uuid(uid))
+        return complain(
+            options,
+            fmt::format("\"{}\" is not the uid of a message, such as 4c839a95-b1f7-4bb6-80e4-5114477a2748", uid),
+            Exit::usage);
+    auto connection = connect(options);
+    if (!connection)
+        return complain(options, connection.error().text);
+    const auto story = query_json(*connection, "story", pg::Params().text(uid));
+    if (!story)
+        return complain(options, story.error().text);
+    if (story->is_null())
+        return complain(options, fmt::format("there is no message {} in this database", uid));
+    if (options.output == Output::json)
+        print_json(*story);
+    else
+        print_story(*story);
+    return Exit::ok;
+}
+
+} // namespace mailroom::commands

@@ -1,0 +1,94 @@
+#include "queue/migrate.hpp"
+#include "service/commands/commands.hpp"
+#include "service/dispatcher.hpp"
+#include "service/host/key_source.hpp"
+#include "service/log.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/host_name.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <fmt/format.h>
+
+#include <csignal>
+
+namespace mailroom::commands {
+namespace {
+
+Result<Dispatcher::Setup> prepare(const ServiceFile& file)
+{
+    auto key = host::sealing_key(file);
+    if (!key)
+        return key.error();
+    auto tls = tls::ClientContext::make(file.tls.ca_file);
+    if (!tls)
+        return tls.error();
+    boost::system::error_code ec;
+    const std::string host = boost::asio::ip::host_name(ec);
+    auto name = smtp::ClientName::make(!file.smtp.client_name.empty() ? file.smtp.client_name : host);
+    if (!name)
+        name =
+            smtp::ClientName::make("[127.0.0.1]"); // RFC 5321 section 4.1.4: an address literal where there is no name
+    return Dispatcher::Setup{file, *std::move(key), *std::move(tls), *std::move(name), ec ? "unknown" : host};
+}
+
+// A database that is there but wrong is an error to start with; one that is away is waited for.
+Result<void> check_database(const Options& options, const ServiceFile& file)
+{
+    auto connection = pg::Connection::connect({file.database.connection, "mailroom serve"});
+    if (!connection && connection.error().kind == pg::DbError::Kind::unreachable) {
+        log::warning("{}; waiting for it", connection.error().text);
+        return {};
+    }
+    auto fits = connect(options);
+    if (!fits)
+        return fits.error();
+    return queue::check_installation(*fits, file.installation.name);
+}
+
+} // namespace
+
+int serve(const Options& options)
+{
+    const auto file = settings(options);
+    if (!file)
+        return complain(options, file.error().text, Exit::usage);
+    if (auto opened = log::open(file->log); !opened)
+        return complain(options, opened.error().text);
+    auto setup = prepare(*file);
+    if (!setup)
+        return complain(options, setup.error().text);
+    if (const auto fits = check_database(options, *file); !fits)
+        return complain(options, fits.error().text);
+    if (!setup->key)
+        log::warning("no sealing key ([secrets] key_file): mail that needs a password is held");
+
+    boost::asio::io_context io(1);
+    Dispatcher dispatcher(io, *std::move(setup));
+    boost::asio::signal_set signals(io, SIGINT, SIGTERM);
+    std::function<void(const boost::system::error_code&, int)> on_signal =
+        [&, first = true](const boost::system::error_code& ec, int) mutable {
+            if (ec)
+                return;
+            if (std::exchange(first, false))
+                dispatcher.stop();
+            else
+                dispatcher.stop_sooner();
+            signals.async_wait(on_signal);
+        };
+    signals.async_wait(on_signal);
+    std::exception_ptr broken;
+    boost::asio::co_spawn(io, dispatcher.run(), [&](const std::exception_ptr& error) {
+        broken = error;
+        signals.cancel();
+        io.stop();
+    });
+    log::info("mailroom {} serves installation \"{}\"", MAILROOM_VERSION, file->installation.name);
+    io.run();
+    log::close();
+    if (broken)
+        std::rethrow_exception(broken);
+    return Exit::ok;
+}
+
+} // namespace mailroom::commands

@@ -1,0 +1,180 @@
+#include "service/connections.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace mailroom {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr auto longest_rest = std::chrono::seconds(60); // of a server in trouble, ours
+constexpr auto first_rest = std::chrono::seconds(1);
+
+std::string key_of(const Login& login)
+{
+    std::string key = fmt::format("{}/{}/{}/", smtp::to_string(login.server), static_cast<int>(login.server.security),
+                                  login.credentials ? login.credentials->login : "");
+    key.append(login.fingerprint.begin(), login.fingerprint.end());
+    return key;
+}
+
+Outcome stopped()
+{
+    Outcome outcome;
+    outcome.verdict = Verdict::try_again;
+    outcome.scope = Scope::dispatcher;
+    outcome.cause = Cause::stopped;
+    outcome.stage = Stage::connect;
+    outcome.text = "the service is stopping";
+    return outcome;
+}
+
+bool is_refused_login(const Outcome& outcome)
+{
+    return outcome.cause == Cause::login_refused || outcome.cause == Cause::basic_login_ended;
+}
+
+} // namespace
+
+Connections::Connections(boost::asio::any_io_executor executor, Options options)
+    : executor_(std::move(executor)), options_(std::move(options))
+{}
+
+Connections::~Connections() = default;
+
+Connections::Account& Connections::account_of(const Login& login)
+{
+    Account& account = accounts_[key_of(login)];
+    account.fingerprint = login.fingerprint;
+    if (!login.credentials)
+        account.proven = true; // nothing to prove
+    return account;
+}
+
+std::unique_ptr<smtp::Connection> Connections::take_idle(Account& account)
+{
+    while (!account.idle.empty()) {
+        auto connection = std::move(account.idle.back().connection);
+        account.idle.pop_back();
+        if (connection->is_alive())
+            return connection;
+    }
+    return nullptr;
+}
+
+std::optional<Outcome> Connections::known_trouble(const Account& account) const
+{
+    if (stopping_)
+        return stopped();
+    if (account.refused)
+        return account.refused;
+    if (account.trouble && steady_clock::now() < account.trouble_until)
+        return account.trouble;
+    return std::nullopt;
+}
+
+boost::asio::awaitable<Connections::Acquired> Connections::acquire(const Login& login, Prefer prefer)
+{
+    Account& account = account_of(login);
+    for (;;) {
+        if (auto trouble = known_trouble(account))
+            co_return *std::move(trouble);
+        if (prefer == Prefer::any) {
+            if (auto connection = take_idle(account))
+                co_return Session{std::move(connection), true};
+        }
+        if (account.proven || !account.opening)
+            break;
+        Wakeup turn(executor_);
+        const auto place = account.waiting.insert(account.waiting.end(), &turn);
+        co_await turn.wait_for(std::chrono::seconds(5)); // then looks again
+        account.waiting.erase(place);
+    }
+    co_return co_await open(login, account);
+}
+
+boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& login, Account& account)
+{
+    account.opening = true;
+    const smtp::OpenOptions options{options_.tls, options_.client_name, options_.timeouts,
+                                    login.server.security == Security::none ? smtp::Cleartext::allowed
+                                                                            : smtp::Cleartext::forbidden};
+    const smtp::Credentials* const credentials = login.credentials ? &*login.credentials : nullptr;
+    smtp::OpenResult opened = co_await smtp::open(login.server, credentials, options);
+    account.opening = false;
+    for (Wakeup* waiting : account.waiting)
+        waiting->wake();
+    if (auto* outcome = std::get_if<Outcome>(&opened)) {
+        remember(account, *outcome);
+        co_return *std::move(outcome);
+    }
+    account.proven = true;
+    account.trouble.reset();
+    account.troubles = 0;
+    co_return Session{std::get<std::unique_ptr<smtp::Connection>>(std::move(opened)), false};
+}
+
+// After a failure nothing is known of the login any more: the next one is again tried alone.
+void Connections::remember(Account& account, const Outcome& outcome)
+{
+    if (is_refused_login(outcome)) {
+        account.refused = outcome;
+        account.refusal_is_known = false;
+        account.proven = false;
+        return;
+    }
+    const auto rest = std::min<steady_clock::duration>(first_rest * (1 << std::min(account.troubles, 6)), longest_rest);
+    account.trouble = outcome;
+    account.trouble_until = steady_clock::now() + rest;
+    ++account.troubles;
+}
+
+boost::asio::awaitable<void> Connections::give_back(const Login& login, std::unique_ptr<smtp::Connection> connection)
+{
+    if (!stopping_ && connection->reusable()) {
+        account_of(login).idle.push_back({std::move(connection), steady_clock::now()});
+        co_return;
+    }
+    co_await smtp::close(std::move(connection));
+}
+
+void Connections::paused(const std::vector<std::vector<std::uint8_t>>& fingerprints)
+{
+    for (auto& [key, account] : accounts_) {
+        if (!account.refused)
+            continue;
+        const bool still = std::ranges::find(fingerprints, account.fingerprint) != fingerprints.end();
+        if (still)
+            account.refusal_is_known = true;
+        else if (account.refusal_is_known)
+            account.refused.reset();
+    }
+}
+
+void Connections::stop()
+{
+    stopping_ = true;
+    for (auto& [key, account] : accounts_) {
+        for (Wakeup* waiting : account.waiting)
+            waiting->wake();
+    }
+}
+
+boost::asio::awaitable<void> Connections::close_idle()
+{
+    const auto oldest = stopping_ ? steady_clock::time_point::max() : steady_clock::now() - options_.idle;
+    std::vector<std::unique_ptr<smtp::Connection>> closing;
+    for (auto& [key, account] : accounts_) {
+        while (!account.idle.empty() && account.idle.front().since <= oldest) {
+            closing.push_back(std::move(account.idle.front().connection));
+            account.idle.erase(account.idle.begin());
+        }
+    }
+    for (auto& connection : closing)
+        co_await smtp::close(std::move(connection));
+}
+
+} // namespace mailroom

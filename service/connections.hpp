@@ -1,0 +1,96 @@
+// Open SMTP sessions by login: kept for the next message, tested before they are used again, closed when idle. One
+// session of a login is opened at a time until one has succeeded; a refused login is not tried again; a server in
+// trouble is left alone for a while.
+#pragma once
+
+#include "config/secret.hpp"
+
+#include "service/rules/resolve_sender.hpp"
+#include "service/wakeup.hpp"
+#include "transport/smtp/connection.hpp"
+#include "transport/tls.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace mailroom {
+
+// What a session is opened with.
+struct Login {
+    smtp::Server server;
+    std::optional<smtp::Credentials> credentials;
+    std::vector<std::uint8_t> fingerprint; // of the credentials; empty: none
+};
+
+class Connections {
+public:
+    struct Options {
+        const tls::ClientContext* tls = nullptr;
+        smtp::ClientName client_name;
+        smtp::Timeouts timeouts;
+        std::chrono::milliseconds idle{15'000}; // an unused session is closed after this
+    };
+
+    Connections(boost::asio::any_io_executor executor, Options options);
+    ~Connections();
+
+    // A session that is ready for mail, or why there is none.
+    enum class Prefer { any, fresh };
+    struct Session {
+        std::unique_ptr<smtp::Connection> connection;
+        bool reused = false;
+    };
+    using Acquired = std::variant<Session, Outcome>;
+    boost::asio::awaitable<Acquired> acquire(const Login& login, Prefer prefer);
+
+    // Takes a session back: kept where it is in order, closed otherwise.
+    boost::asio::awaitable<void> give_back(const Login& login, std::unique_ptr<smtp::Connection> connection);
+
+    // The logins that are paused for all dispatchers, from the settings. What we refused ourselves stays until it is
+    // among them once.
+    void paused(const std::vector<std::vector<std::uint8_t>>& fingerprints);
+
+    // Makes every waiting acquire end soon, with Cause::stopped.
+    void stop();
+    boost::asio::awaitable<void> close_idle(); // those unused for too long; all of them once stopped
+
+private:
+    struct Idle {
+        std::unique_ptr<smtp::Connection> connection;
+        std::chrono::steady_clock::time_point since;
+    };
+    struct Account {
+        std::vector<Idle> idle; // the most recently used last
+        bool proven = false;    // a login succeeded
+        bool opening = false;   // somebody tries the first one
+        std::list<Wakeup*> waiting;
+        std::optional<Outcome> refused;
+        bool refusal_is_known = false; // to all dispatchers
+        std::vector<std::uint8_t> fingerprint;
+        std::optional<Outcome> trouble; // of the server
+        std::chrono::steady_clock::time_point trouble_until;
+        int troubles = 0; // in a row
+    };
+
+    Account& account_of(const Login& login);
+    std::unique_ptr<smtp::Connection> take_idle(Account& account);
+    std::optional<Outcome> known_trouble(const Account& account) const;
+    boost::asio::awaitable<Acquired> open(const Login& login, Account& account);
+    void remember(Account& account, const Outcome& outcome);
+
+    boost::asio::any_io_executor executor_;
+    Options options_;
+    std::map<std::string, Account> accounts_; // never erased while the service runs: there are as many as logins
+    bool stopping_ = false;
+};
+
+} // namespace mailroom

@@ -1,0 +1,58 @@
+// This process's place among the dispatchers: it enrols, sends a heartbeat, and knows whether its leases can still be
+// trusted.
+#pragma once
+
+#include "queue/database_lane.hpp"
+#include "queue/store.hpp"
+#include "service/wakeup.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace mailroom {
+
+class Enrollment {
+public:
+    // changed: called when the version of the settings may have risen, and when the enrolment did.
+    Enrollment(boost::asio::any_io_executor executor, queue::DatabaseLane& lane, queue::Registration registration,
+               std::string installation, std::function<void()> changed);
+
+    boost::asio::awaitable<void> run(); // until stop()
+    boost::asio::awaitable<void> resign();
+    void stop();
+
+    // None while no lease could be held: not enrolled, the heartbeat late, or the database another installation's.
+    std::optional<queue::DispatcherId> id() const;
+    std::int64_t settings_version() const { return settings_version_; } // the newest one heard of
+
+    void want_wake(bool wants); // whether an enqueue should notify; told at once when it changes
+
+private:
+    // No message is begun when less than this is left of the lease: ours, a tenth and at least the time of a round
+    // trip.
+    std::chrono::milliseconds margin() const { return registration_.lease / 10; }
+
+    boost::asio::awaitable<void> enrol();
+    boost::asio::awaitable<void> beat();
+    void trouble(const std::string& what);
+
+    queue::DatabaseLane& lane_;
+    queue::Registration registration_;
+    std::string installation_;
+    std::function<void()> changed_;
+    Wakeup wakeup_;
+    std::optional<queue::DispatcherId> id_;
+    std::chrono::steady_clock::time_point trusted_until_;
+    std::int64_t settings_version_ = 0;
+    std::string trouble_; // told once
+    bool is_ours_ = false;
+    bool wants_wake_ = true;
+    bool stopping_ = false;
+};
+
+} // namespace mailroom

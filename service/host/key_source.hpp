@@ -1,0 +1,15 @@
+// Where the sealing key comes from: the settings file, or systemd's credentials.
+#pragma once
+
+#include "config/service_file.hpp"
+
+#include "queue/seal.hpp"
+
+#include <optional>
+
+namespace mailroom::host {
+
+// None where nothing names a key: then mail that needs a password is held (key_missing).
+Result<std::optional<queue::SealingKey>> sealing_key(const ServiceFile& file);
+
+} // namespace mailroom::host

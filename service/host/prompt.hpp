@@ -1,0 +1,16 @@
+// Asks a person for a secret without showing it.
+#pragma once
+
+#include "config/error.hpp"
+#include "config/secret.hpp"
+
+#include <string>
+
+namespace mailroom::host {
+
+constexpr std::size_t max_password = 1024; // octets, ours
+
+// At a terminal it asks twice, and both must be equal; otherwise it reads one line of standard input.
+Result<Secret> read_new_password(const std::string& prompt, const std::string& again);
+
+} // namespace mailroom::host

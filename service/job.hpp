@@ -1,0 +1,23 @@
+// A message that is decided: who sends it, and as whom. It waits for a connection.
+#pragma once
+
+#include "queue/content.hpp"
+#include "queue/store.hpp"
+#include "service/rules/resolve_sender.hpp"
+#include "service/snapshot.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace mailroom {
+
+struct Job {
+    queue::Claimed claimed;
+    std::string table_row;
+    rules::Identity identity;
+    std::shared_ptr<const Snapshot> snapshot;     // identity points into it
+    std::optional<queue::MessageContent> content; // none: large, read when it is sent
+};
+
+} // namespace mailroom

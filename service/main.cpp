@@ -1,0 +1,189 @@
+// The command line of mailroom: reads the arguments, calls the command, turns what broke into one line and an exit
+// code.
+#include "service/commands/commands.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <functional>
+
+namespace {
+
+using namespace mailroom;
+using commands::Options;
+
+constexpr const char* about = R"(mailroom sends the mail that an ERP puts into its PostgreSQL database.
+
+First steps:
+  mailroom config new-key /etc/mailroom/key       a key to seal passwords with
+  mailroom config check                           is the settings file right, is the database there?
+  mailroom migrate                                makes or updates the schema (as the database's owner)
+  mailroom account set general mode=smtp server=mail.example.com account=erp@example.com
+  mailroom account password general
+  mailroom serve)";
+
+constexpr const char* exit_codes = R"(Exit codes: 0 done, 1 error, 2 wrong command line or settings file;
+send --wait: 0 sent, 3 held, 4 failed or partly sent, 5 in doubt, 6 not at its end within --timeout)";
+
+using Action = std::function<int()>;
+
+// Adds a command whose --json is its own, so that it may stand before or behind the name.
+CLI::App* command(CLI::App& parent, const char* name, const char* description, Options& options, Action& chosen,
+                  Action action)
+{
+    CLI::App* const app = parent.add_subcommand(name, description);
+    app->add_flag_callback(
+        "--json", [&options] { options.output = commands::Output::json; }, "Print JSON, for scripts");
+    app->callback([&chosen, action = std::move(action)] { chosen = action; });
+    return app;
+}
+
+void add_target(CLI::App* app, commands::Target& target, const std::vector<std::string>& kinds)
+{
+    app->add_option("kind", target.kind, "Whose settings")->required()->check(CLI::IsMember(kinds));
+    app->add_option("code", target.code, "The code of the user, form or model");
+}
+
+bool has_right_code(const commands::Target& target)
+{
+    return (target.kind == "general") == target.code.empty();
+}
+
+Action with_target(const Options& options, const commands::Target& target, std::function<int()> action)
+{
+    return [&options, &target, action = std::move(action)] {
+        if (has_right_code(target))
+            return action();
+        return commands::complain(
+            options, target.code.empty() ? fmt::format("{} which? Give its code", target.kind) : "general has no code",
+            commands::Exit::usage);
+    };
+}
+
+void add_account_commands(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::Target target;
+    static std::vector<std::string> assignments;
+    CLI::App* const account = app.add_subcommand("account", "The mail settings: who sends, by which server, as whom");
+    account->require_subcommand(1);
+    command(*account, "list", "Shows General, users, forms and models", options, chosen,
+            [&] { return commands::account_list(options); });
+    CLI::App* const set = command(
+        *account, "set", "Saves settings: account set user ANNA email=anna@example.com mode=smtp", options, chosen,
+        with_target(options, target, [&] { return commands::account_set(options, target, assignments); }));
+    set->add_option("kind", target.kind, "general, user, form or model")
+        ->required()
+        ->check(CLI::IsMember({"general", "user", "form", "model"}));
+    set->add_option("settings", assignments, "The code (not for general), then name=value ...")->required();
+    set->parse_complete_callback([] { // the first word without = is the code
+        if (target.kind != "general" && assignments.front().find('=') == std::string::npos) {
+            target.code = assignments.front();
+            assignments.erase(assignments.begin());
+        }
+    });
+    CLI::App* const password =
+        command(*account, "password", "Stores a password: asks twice, or reads one line of standard input", options,
+                chosen, with_target(options, target, [&] { return commands::account_password(options, target); }));
+    add_target(password, target, {"general", "user"});
+    CLI::App* const probe =
+        command(*account, "probe", "Tries a paused account again", options, chosen,
+                with_target(options, target, [&] { return commands::account_probe(options, target); }));
+    add_target(probe, target, {"general", "user"});
+}
+
+void add_send_command(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::SendArguments arguments;
+    static std::int64_t timeout = arguments.timeout.count();
+    CLI::App* const send =
+        command(app, "send", "Enqueues one message, from arguments, a file or standard input", options, chosen, [&] {
+            arguments.timeout = std::chrono::seconds(timeout);
+            return commands::send(options, arguments);
+        });
+    send->add_option("--file", arguments.file,
+                     "The message as JSON, as for mailroom.enqueue; - is standard input; arguments go over it");
+    send->add_option("--user", arguments.user, "The posting user's code");
+    send->add_option("--form", arguments.form, "The code of a form, report or other document kind");
+    send->add_option("--model", arguments.model, "The code of a dispatch model")->excludes("--form");
+    send->add_option("--to", arguments.to, "Recipient, \"Name <address>\" or an address; several are allowed");
+    send->add_option("--cc", arguments.cc, "Recipient of a copy");
+    send->add_option("--bcc", arguments.bcc, "Recipient of a blind copy");
+    send->add_option("--reply-to", arguments.reply_to, "Where answers go");
+    send->add_option("--subject", arguments.subject, "Subject");
+    send->add_option("--text", arguments.text, "Body as plain text");
+    send->add_option("--text-file", arguments.text_file, "File with the body as plain text (UTF-8)")
+        ->excludes("--text");
+    send->add_option("--html-file", arguments.html_file, "File with the body as HTML (UTF-8)");
+    send->add_option("--attach", arguments.attach, "File to attach; several are allowed");
+    send->add_option("--inline", arguments.inline_images, "Image that the HTML shows as cid:ID, as ID=file");
+    send->add_option("--header", arguments.headers, "Further header, \"Name: value\"");
+    send->add_option("--document", arguments.document, "Reference to the ERP's document");
+    send->add_option("--batch", arguments.batch,
+                     "Batch it belongs to; its lane is then bulk unless --lane says otherwise");
+    send->add_option("--key", arguments.key, "Idempotency key: the same message with the same key is enqueued once");
+    send->add_option("--lane", arguments.lane, "urgent, normal or bulk");
+    send->add_option("--not-before", arguments.not_before,
+                     "Time before which it is not sent (2026-12-31T18:00:00+01:00)");
+    send->add_option("--expires-at", arguments.expires_at, "Time after which it is not sent any more");
+    send->add_flag("--wait", arguments.wait, "Follow it to its end and say so by the exit code");
+    send->add_option("--timeout", timeout, "Seconds that --wait waits")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1'000'000));
+    send->footer(exit_codes);
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    Options options;
+    Action chosen;
+    std::string key_file;
+    std::string uid;
+    const char* const from_environment = std::getenv("MAILROOM_CONFIG");
+    options.config_path = from_environment != nullptr ? from_environment : "/etc/mailroom/mailroom.toml";
+
+    CLI::App app(about, "mailroom");
+    app.require_subcommand(1);
+    app.set_version_flag("--version", std::string("mailroom " MAILROOM_VERSION));
+    app.add_option("--config", options.config_path, "The service's settings file (or $MAILROOM_CONFIG)")
+        ->capture_default_str();
+    app.add_option("--database", options.database, "Connection string of the database, instead of the settings file's");
+    app.add_flag_callback(
+        "--json", [&options] { options.output = commands::Output::json; }, "Print JSON, for scripts");
+    app.footer(exit_codes);
+    app.fallthrough();
+
+    command(app, "serve", "Drains the queue until it is told to stop (SIGTERM, Ctrl-C)", options, chosen,
+            [&] { return commands::serve(options); });
+    command(app, "migrate", "Makes or updates the database's schema", options, chosen,
+            [&] { return commands::migrate(options); });
+    command(app, "adopt", "Takes over a database that was copied from another installation; holds all that waits",
+            options, chosen, [&] { return commands::adopt(options); });
+    CLI::App* const config = app.add_subcommand("config", "The service's settings file and key");
+    config->require_subcommand(1);
+    command(*config, "check", "Checks the settings file and what it names, without starting", options, chosen,
+            [&] { return commands::config_check(options); });
+    command(*config, "new-key", "Writes a new key to seal passwords with", options, chosen,
+            [&] { return commands::config_new_key(options, key_file); })
+        ->add_option("file", key_file, "Where to write it")
+        ->required();
+    add_account_commands(app, options, chosen);
+    add_send_command(app, options, chosen);
+    command(app, "queue", "Shows what waits, where and why", options, chosen,
+            [&] { return commands::queue_depth(options); });
+    command(app, "show", "Tells a message's story: who sends it and why, each attempt, each recipient", options, chosen,
+            [&] { return commands::show(options, uid); })
+        ->add_option("uid", uid, "The message's uid")
+        ->required();
+
+    try {
+        app.parse(argc, argv);
+        return chosen();
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? commands::Exit::ok : commands::Exit::usage;
+    } catch (const std::exception& error) {
+        return commands::complain(options, error.what());
+    }
+}

@@ -1,0 +1,21 @@
+#include "service/places.hpp"
+
+#include "service/outgoing.hpp"
+
+namespace mailroom {
+
+boost::asio::awaitable<pg::DbResult<queue::PlaceId>> Places::of(const rules::Hold& hold)
+{
+    const std::string key = rules::place_key(hold);
+    if (const auto known = known_.find(key); known != known_.end())
+        co_return known->second;
+    const auto job = [place = place_of_hold(hold)](pg::Connection& connection) {
+        return queue::place_of(connection, place);
+    };
+    auto place = co_await lane_.run<queue::PlaceId>(job);
+    if (place)
+        known_.emplace(key, *place);
+    co_return place;
+}
+
+} // namespace mailroom

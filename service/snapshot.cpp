@@ -1,0 +1,78 @@
+#include "service/snapshot.hpp"
+
+#include "service/rules/sender.hpp"
+
+#include <algorithm>
+
+namespace mailroom {
+namespace {
+
+rules::HoldReason reason_from(std::string_view text)
+{
+    return text == "basic_login_ended" ? rules::HoldReason::basic_login_ended : rules::HoldReason::auth_failed;
+}
+
+std::vector<Owner> owners_with_password(const MailSettings& settings)
+{
+    std::vector<Owner> owners;
+    if (settings.general.password)
+        owners.push_back(Owner::general());
+    for (const auto& [id, user] : settings.users) {
+        if (user.password)
+            owners.push_back(Owner::user(id));
+    }
+    return owners;
+}
+
+std::map<Owner, rules::HoldReason> paused_owners(const queue::StoredSettings& stored, const queue::SealingKey& key)
+{
+    std::map<Owner, rules::HoldReason> paused;
+    if (stored.logins.empty())
+        return paused;
+    for (const Owner& owner : owners_with_password(stored.settings)) {
+        const auto login = login_of(owner, stored.settings, key);
+        const auto refused = std::ranges::find_if(
+            stored.logins, [&](const auto& known) { return login && known.fingerprint == login->fingerprint; });
+        if (refused != stored.logins.end())
+            paused.emplace(owner, reason_from(refused->reason));
+    }
+    return paused;
+}
+
+} // namespace
+
+std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::SealingKey& key)
+{
+    const bool is_general = owner.kind == Owner::Kind::general;
+    if (!is_general && !settings.users.contains(owner.id))
+        return std::nullopt;
+    const rules::Sender sender = is_general
+                                     ? rules::sender_for_mobile(settings.general)
+                                     : rules::sender_of(settings.users.at(owner.id), Mode::smtp, settings.general);
+    if (sender.password == nullptr || sender.server == nullptr)
+        return std::nullopt;
+    const auto password = key.open(*sender.password, queue::password_place(owner));
+    if (!password)
+        return std::nullopt;
+    const std::string host(trimmed(sender.server->host));
+    return OwnedLogin{owner, host, sender.account, key.fingerprint(host, sender.account, *password)};
+}
+
+std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, const queue::SealingKey* key)
+{
+    auto snapshot = std::make_shared<Snapshot>();
+    snapshot->knowledge.key_missing = key == nullptr;
+    if (key != nullptr)
+        snapshot->knowledge.refused_logins = paused_owners(stored, *key);
+    for (const auto& sender : stored.senders) {
+        const auto mode = mode_from(sender.mode);
+        auto from = MailAddress::parse(sender.from);
+        if (mode && from)
+            snapshot->knowledge.refused_pairs.push_back({*mode, sender.account, *std::move(from)});
+    }
+    snapshot->refused_logins = std::move(stored.logins);
+    snapshot->settings = std::move(stored.settings);
+    return snapshot;
+}
+
+} // namespace mailroom

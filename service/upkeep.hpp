@@ -1,0 +1,46 @@
+// What some dispatcher must do now and then, and every one does: reap the leases of dead dispatchers, release holds
+// whose cause is gone, end what is past its expiry. In bounded steps; no leader is needed.
+#pragma once
+
+#include "queue/database_lane.hpp"
+#include "queue/store.hpp"
+#include "service/enrollment.hpp"
+#include "service/places.hpp"
+#include "service/rules/decide.hpp"
+#include "service/wakeup.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+namespace mailroom {
+
+class Upkeep {
+public:
+    // moved: called when messages went back to be sorted.
+    Upkeep(boost::asio::any_io_executor executor, queue::DatabaseLane& lane, Places& places,
+           const Enrollment& enrollment, rules::Policy policy, std::chrono::milliseconds interval,
+           std::function<void()> moved);
+
+    boost::asio::awaitable<void> run(); // until stop()
+    void stop();
+    void soon() { wakeup_.wake(); } // a setting changed: a release may be due
+
+private:
+    boost::asio::awaitable<void> reap(queue::DispatcherId id);
+    boost::asio::awaitable<void> release();
+    boost::asio::awaitable<void> expire();
+
+    queue::DatabaseLane& lane_;
+    Places& places_;
+    const Enrollment& enrollment_;
+    rules::Policy policy_;
+    std::chrono::milliseconds interval_;
+    std::function<void()> moved_;
+    Wakeup wakeup_;
+    bool stopping_ = false;
+};
+
+} // namespace mailroom
