@@ -1,0 +1,114 @@
+#include "config/text.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace mailroom {
+namespace {
+
+TEST(Text, IsTrimmedOfAsciiBlanksAndLineEnds)
+{
+    EXPECT_EQ(trimmed(" \t\r\n a b \n"), "a b");
+    EXPECT_EQ(trimmed("a"), "a");
+    EXPECT_EQ(trimmed(" \n "), "");
+    EXPECT_EQ(trimmed(""), "");
+    EXPECT_EQ(trimmed("\xC2\xA0x"), "\xC2\xA0x"); // a no-break space is text
+}
+
+TEST(Text, IsComparedIgnoringTheCaseOfAsciiLettersAlone)
+{
+    EXPECT_TRUE(equals_ignoring_ascii_case("Bcc", "bCC"));
+    EXPECT_FALSE(equals_ignoring_ascii_case("Bcc", "Bc"));
+    EXPECT_FALSE(equals_ignoring_ascii_case("\xC3\x84", "\xC3\xA4")); // A and a with diaeresis
+    EXPECT_FALSE(equals_ignoring_ascii_case("[", "{"));
+    EXPECT_EQ(ascii_lower("AZ-az-[]-\xC3\x84"), "az-az-[]-\xC3\x84");
+}
+
+// Encodes any number as UTF-8 would, also those that UTF-8 must not have.
+std::string encoded(std::uint32_t value, int octets)
+{
+    constexpr std::array<unsigned, 5> leads = {0, 0, 0xC0, 0xE0, 0xF0};
+    std::string result;
+    for (int i = 1; i < octets; ++i, value >>= 6)
+        result.insert(result.begin(), static_cast<char>(0x80 | (value & 0x3F)));
+    result.insert(result.begin(), static_cast<char>(leads.at(static_cast<std::size_t>(octets)) | value));
+    return result;
+}
+
+int octets_of(std::uint32_t value)
+{
+    return value < 0x80 ? 1 : value < 0x800 ? 2 : value < 0x10000 ? 3 : 4;
+}
+
+TEST(Utf8, HasEveryCharacterInItsShortestFormAndNoSurrogate)
+{
+    for (std::uint32_t value = 0; value <= 0x10FFFF; ++value) {
+        const bool surrogate = value >= 0xD800 && value <= 0xDFFF;
+        ASSERT_EQ(is_utf8(encoded(value, octets_of(value))), !surrogate) << value;
+    }
+}
+
+TEST(Utf8, HasNoOverlongForms)
+{
+    for (std::uint32_t value = 0; value < 0x10000; ++value) {
+        for (int octets = octets_of(value) + 1; octets <= 4; ++octets)
+            ASSERT_FALSE(is_utf8(encoded(value, octets))) << value << " in " << octets;
+    }
+}
+
+TEST(Utf8, EndsAtTheLastCharacterOfUnicode)
+{
+    EXPECT_TRUE(is_utf8("\xF4\x8F\xBF\xBF"));
+    EXPECT_FALSE(is_utf8("\xF4\x90\x80\x80"));
+    EXPECT_FALSE(is_utf8("\xF5\x80\x80\x80"));
+    EXPECT_FALSE(is_utf8("\xFF"));
+}
+
+TEST(Utf8, HasNoCharacterCutShortNorAContinuationAlone)
+{
+    const std::string four = "\xF0\x9F\x98\x80";
+    for (std::size_t size = 1; size < four.size(); ++size) {
+        EXPECT_FALSE(is_utf8(four.substr(0, size)));
+        EXPECT_FALSE(is_utf8(four.substr(0, size) + "a"));
+        EXPECT_FALSE(is_utf8(four.substr(size)));
+    }
+    EXPECT_FALSE(is_utf8("a\x80"));
+}
+
+TEST(HeaderText, TakesEveryScript)
+{
+    for (const std::string text : {"", " ", "Hello", "Grüße", "日本語", "🎉👩‍💻", "~", "\xC2\xA0"})
+        EXPECT_EQ(HeaderText::make(text).value().str(), text);
+}
+
+TEST(HeaderText, RefusesEveryControlCharacter)
+{
+    for (int c = 0; c < 0xA0; ++c) {
+        const bool control = c < 0x20 || c >= 0x7F;
+        const std::string character = encoded(static_cast<std::uint32_t>(c), octets_of(static_cast<std::uint32_t>(c)));
+        EXPECT_EQ(HeaderText::make("a" + character + "b").has_value(), !control) << c;
+        EXPECT_EQ(HeaderText::make(character).has_value(), !control) << c;
+    }
+}
+
+TEST(HeaderText, RefusesWhatIsNotUtf8OrTooLong)
+{
+    EXPECT_EQ(HeaderText::make("a\xFF").error().text, "not valid UTF-8");
+    EXPECT_TRUE(HeaderText::make(std::string(HeaderText::max_size, 'x')));
+    EXPECT_EQ(HeaderText::make(std::string(HeaderText::max_size + 1, 'x')).error().text, "longer than 8192 octets");
+}
+
+TEST(HeaderName, IsPrintableAsciiWithoutAColon)
+{
+    EXPECT_EQ(HeaderName::make("X-Order").value().str(), "X-Order");
+    for (int c = 0; c < 256; ++c)
+        EXPECT_EQ(HeaderName::make(std::string(1, static_cast<char>(c))).has_value(), c > 0x20 && c < 0x7F && c != ':')
+            << c;
+    EXPECT_FALSE(HeaderName::make(""));
+    EXPECT_TRUE(HeaderName::make(std::string(76, 'x')));
+    EXPECT_FALSE(HeaderName::make(std::string(77, 'x')));
+}
+
+} // namespace
+} // namespace mailroom
