@@ -1,16 +1,16 @@
 #include "config/service_file.hpp"
 
 #include "config/text.hpp"
+#include "config/toml.hpp"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <numeric>
 #include <optional>
 
@@ -72,6 +72,14 @@ bool is_host_name(std::string_view text)
            text.front() != '.' && text.front() != '-';
 }
 
+// A key or a value may hold anything, a problem is a line.
+std::string one_line(std::string text)
+{
+    std::ranges::replace_if(
+        text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, '?');
+    return text;
+}
+
 // Reads one table key by key and remembers which it knows, so that the rest can be refused.
 class Section {
 public:
@@ -131,8 +139,8 @@ public:
         const auto duration = string != nullptr ? duration_from(string->get()) : std::nullopt;
         if (!duration || *duration < low || *duration > high)
             complain(*node, key,
-                     fmt::format("must be a time from {} to {}, such as \"500ms\", \"20s\", \"15m\" or \"2h\"",
-                                 shown(low), shown(high)));
+                     fmt::format(R"(must be a time from {} to {}, such as "500ms", "20s", "15m" or "2h")", shown(low),
+                                 shown(high)));
         else
             value = *duration;
     }
@@ -216,7 +224,7 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
     try {
         root = toml::parse(text, path);
     } catch (const toml::parse_error& error) {
-        return Problems{fmt::format("{}:{}: {}", path, error.source().begin.line, error.description())};
+        return Problems{one_line(fmt::format("{}:{}: {}", path, error.source().begin.line, error.description()))};
     }
     const auto section = [&](const char* name, auto&& read) {
         Section keys(root, name, path, problems);
@@ -265,9 +273,10 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
             problems.push_back(fmt::format("{}:{}: {}: there is no such section{}", path, node.source().begin.line,
                                            name, suggestion(name, sections)));
     }
-    if (!problems.empty())
-        return problems;
-    return file;
+    if (problems.empty())
+        return file;
+    std::ranges::transform(problems, problems.begin(), one_line);
+    return problems;
 }
 
 boost::system::result<ServiceFile, Problems> load_service_file(const std::string& path)
@@ -276,8 +285,11 @@ boost::system::result<ServiceFile, Problems> load_service_file(const std::string
     if (!stream)
         return Problems{fmt::format("{}: {}; name another file with --config, or copy the example from the README",
                                     path, std::strerror(errno))};
-    const std::string text(std::istreambuf_iterator<char>(stream), {});
-    if (stream.bad())
+    std::string text;
+    std::array<char, 4096> part{};
+    while (stream.read(part.data(), part.size()) || stream.gcount() > 0)
+        text.append(part.data(), static_cast<std::size_t>(stream.gcount()));
+    if (stream.bad()) // a folder, say: it opens, and then cannot be read
         return Problems{fmt::format("{}: it cannot be read: {}", path, std::strerror(errno))};
     return parse_service_file(text, path);
 }

@@ -73,10 +73,3 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
 boost::system::result<ServiceFile, Problems> load_service_file(const std::string& path);
 
 } // namespace mailroom
-
-namespace boost::system {
-[[noreturn]] inline void throw_exception_from_error(const mailroom::Problems& problems, const boost::source_location&)
-{
-    throw std::runtime_error(problems.empty() ? "the settings file is wrong" : problems.front());
-}
-} // namespace boost::system

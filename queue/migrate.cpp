@@ -34,6 +34,10 @@ std::vector<Migration> known_migrations()
 
 Error failed(std::string_view doing, const pg::DbError& error)
 {
+    if (error.sqlstate == "42501") // insufficient_privilege
+        return Error{fmt::format("{}: {}. Run it as the database's owner, with CREATEROLE for the first time: "
+                                 "--database 'host=... dbname=... user=...'",
+                                 doing, error.text)};
     return Error{fmt::format("{}: {}", doing, pg::explain(error))};
 }
 
@@ -173,7 +177,8 @@ Result<void> check_schema(pg::Connection& connection)
                      " has no mailroom schema: run `mailroom migrate` as its owner, or name the right database"};
     if (!found && found.error().sqlstate == "42501")
         return Error{"the login may not use mailroom in " + connection.where() +
-                     ": grant it mailroom_worker, mailroom_operator or mailroom_administrator"};
+                     ": grant it one of mailroom_producer, mailroom_mobile, mailroom_worker, mailroom_operator, "
+                     "mailroom_administrator"};
     if (!found)
         return failed("reading the schema's version", found.error());
     const auto version = found->number(0, 0);

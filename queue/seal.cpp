@@ -61,15 +61,16 @@ std::string base64(std::string_view bytes)
 }
 
 // The 32 octets of a key file; empty: it is none.
-std::string decoded_key(std::string_view text)
+Secret decoded_key(std::string_view text)
 {
-    if (text.size() != 44)
-        return {};
-    std::string bytes(33, '\0');
-    if (EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()), octets(text), count(text.size())) != 33)
-        return {};
-    bytes.resize(SealingKey::size);
-    return bytes;
+    if (text.size() != 44 || !text.ends_with('=') || text.ends_with("=="))
+        return {};                                           // of another size
+    std::array<unsigned char, SealingKey::size + 1> bytes{}; // EVP_DecodeBlock counts the padding as an octet
+    const bool decoded =
+        EVP_DecodeBlock(bytes.data(), octets(text), count(text.size())) == static_cast<int>(bytes.size());
+    Secret key(decoded ? std::string(reinterpret_cast<const char*>(bytes.data()), SealingKey::size) : std::string());
+    OPENSSL_cleanse(bytes.data(), bytes.size());
+    return key;
 }
 
 } // namespace
@@ -97,26 +98,26 @@ Result<SealingKey> SealingKey::load(const std::string& path)
         return Error{fmt::format("key file {}: it cannot be read", path)};
     while (!text.empty() && (text.back() == '\n' || text.back() == '\r'))
         text.pop_back();
-    std::string bytes = decoded_key(text);
+    Secret key = decoded_key(text);
     wipe(text);
-    if (bytes.empty())
+    if (key.empty())
         return Error{fmt::format(
             "key file {}: it must hold 32 octets as base64 (44 characters), as `mailroom config new-key` writes them",
             path)};
-    Secret key(bytes);
-    wipe(bytes);
     return SealingKey(std::move(key));
 }
 
 Result<SealingKey> SealingKey::create(const std::string& path)
 {
-    std::string bytes(size, '\0');
-    must(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), count(bytes.size())));
+    std::array<unsigned char, size> bytes{};
+    must(RAND_bytes(bytes.data(), count(bytes.size())));
+    Secret key(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    OPENSSL_cleanse(bytes.data(), bytes.size());
     const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
     if (file < 0)
         return Error{fmt::format("key file {}: {}", path,
                                  errno == EEXIST ? "it exists already and is not overwritten" : std::strerror(errno))};
-    std::string text = base64(bytes) + "\n";
+    std::string text = base64(key.reveal()) + "\n";
     const bool written =
         ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(file) == 0;
     ::close(file);
@@ -125,8 +126,6 @@ Result<SealingKey> SealingKey::create(const std::string& path)
         ::unlink(path.c_str());
         return Error{fmt::format("key file {}: it cannot be written: {}", path, std::strerror(errno))};
     }
-    Secret key(bytes);
-    wipe(bytes);
     return SealingKey(std::move(key));
 }
 

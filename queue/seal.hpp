@@ -34,7 +34,7 @@ public:
                                           const Secret& password) const;
 
 private:
-    explicit SealingKey(Secret octets);
+    explicit SealingKey(Secret key);
     Secret octets_;
     std::string id_;
 };

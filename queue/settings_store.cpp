@@ -112,12 +112,11 @@ pg::DbResult<StoredSettings> load_settings(pg::Connection& connection)
     return stored;
 }
 
-pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login, const std::string& owner,
-                                const std::string& server, const std::string& reply)
+pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login, const LoginContact& contact)
 {
-    auto rows =
-        connection.run(sql("refuse_login"),
-                       pg::Params().bytes(login.fingerprint).text(login.reason).text(owner).text(server).text(reply));
+    pg::Params params;
+    params.bytes(login.fingerprint).text(login.reason).text(contact.owner).text(contact.account).text(contact.server);
+    auto rows = connection.run(sql("refuse_login"), params.text(contact.reply));
     if (!rows)
         return rows.error();
     return rows->rows() > 0;

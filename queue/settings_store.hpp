@@ -16,6 +16,14 @@ struct RefusedLogin {
     std::string reason; // auth_failed or basic_login_ended
 };
 
+// Who met it, for people.
+struct LoginContact {
+    std::string owner;
+    std::string account;
+    std::string server;
+    std::string reply;
+};
+
 struct RefusedSender {
     std::string mode;
     std::string account;
@@ -32,8 +40,7 @@ struct StoredSettings {
 pg::DbResult<StoredSettings> load_settings(pg::Connection& connection);
 
 // True where it was not known yet: then the version of the settings was raised and everybody is told.
-pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login, const std::string& owner,
-                                const std::string& server, const std::string& reply);
+pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login, const LoginContact& contact);
 pg::DbResult<bool> refuse_sender(pg::Connection& connection, const RefusedSender& sender, const std::string& reply);
 
 } // namespace mailroom::queue

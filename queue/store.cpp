@@ -226,7 +226,7 @@ pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, boo
         return rows.error();
     if (rows->rows() == 0)
         return Beat{};
-    return Beat{true, std::string(rows->text(0, 0)), rows->number(0, 1)};
+    return Beat{true, std::string(rows->text(0, 0)), rows->number(0, 1), rows->truth(0, 2)};
 }
 
 pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher)
@@ -255,6 +255,11 @@ pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher,
 pg::DbResult<std::int64_t> release(pg::Connection& connection, int limit)
 {
     return number_of(connection, "release", pg::Params().number(limit));
+}
+
+pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection)
+{
+    return number_of(connection, "retry_senders", {});
 }
 
 pg::DbResult<std::int64_t> expire(pg::Connection& connection, int limit)

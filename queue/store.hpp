@@ -141,6 +141,7 @@ struct Beat {
     bool registered = false; // false: others took this dispatcher for dead
     std::string installation;
     std::int64_t settings_version = 0;
+    bool key_is_elsewhere = false; // this one has no key for passwords, another live one has
 };
 
 pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, bool wants_wake);
@@ -156,6 +157,7 @@ pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher,
                           std::optional<std::chrono::milliseconds> resend_after, PlaceId doubts);
 
 pg::DbResult<std::int64_t> release(pg::Connection& connection, int limit); // messages moved
+pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection);      // refused pairs that are tried again
 pg::DbResult<std::int64_t> expire(pg::Connection& connection, int limit);  // messages ended
 
 } // namespace mailroom::queue

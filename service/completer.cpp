@@ -40,7 +40,7 @@ queue::Ending as_ending(queue::Suspension suspension)
 
 } // namespace
 
-Completer::Completer(boost::asio::any_io_executor executor, queue::DatabaseLane& lane, Places& places)
+Completer::Completer(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places)
     : lane_(lane), places_(places), wakeup_(executor)
 {}
 
@@ -105,6 +105,7 @@ boost::asio::awaitable<bool> Completer::flush_endings()
         co_return true;
     in_flight_ = batch.size();
     std::vector<queue::Ending> endings;
+    endings.reserve(batch.size());
     for (const auto& due : batch)
         endings.push_back(due.ending);
     const auto write = [dispatcher = batch.front().dispatcher, &endings](pg::Connection& connection) {
@@ -132,6 +133,7 @@ boost::asio::awaitable<bool> Completer::flush_suspensions()
         co_return true;
     in_flight_ = batch.size();
     std::vector<queue::Suspension> suspensions;
+    suspensions.reserve(batch.size());
     for (const auto& due : batch)
         suspensions.push_back(due.suspension);
     const auto write = [dispatcher = batch.front().dispatcher, version = batch.front().settings_version,

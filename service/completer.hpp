@@ -20,7 +20,7 @@ class Completer {
 public:
     static constexpr std::size_t max_unflushed = 2000; // outcomes; beyond it nothing new is claimed
 
-    Completer(boost::asio::any_io_executor executor, queue::DatabaseLane& lane, Places& places);
+    Completer(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places);
 
     void end(queue::DispatcherId dispatcher, queue::Ending ending);
     void put_back(queue::DispatcherId dispatcher, std::int64_t settings_version, queue::Suspension suspension);
@@ -33,12 +33,12 @@ public:
 
 private:
     struct DueEnding {
-        queue::DispatcherId dispatcher;
+        queue::DispatcherId dispatcher = 0;
         queue::Ending ending;
     };
     struct DueSuspension {
-        queue::DispatcherId dispatcher;
-        std::int64_t settings_version;
+        queue::DispatcherId dispatcher = 0;
+        std::int64_t settings_version = 0;
         queue::Suspension suspension;
     };
 

@@ -109,7 +109,7 @@ boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& log
         waiting->wake();
     if (auto* outcome = std::get_if<Outcome>(&opened)) {
         remember(account, *outcome);
-        co_return *std::move(outcome);
+        co_return std::move(*outcome);
     }
     account.proven = true;
     account.trouble.reset();
@@ -152,6 +152,11 @@ void Connections::paused(const std::vector<std::vector<std::uint8_t>>& fingerpri
         else if (account.refusal_is_known)
             account.refused.reset();
     }
+}
+
+void Connections::refusal_is_known(const Login& login)
+{
+    account_of(login).refusal_is_known = true;
 }
 
 void Connections::stop()

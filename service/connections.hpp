@@ -5,7 +5,7 @@
 
 #include "config/secret.hpp"
 
-#include "service/rules/resolve_sender.hpp"
+#include "service/login.hpp"
 #include "service/wakeup.hpp"
 #include "transport/smtp/connection.hpp"
 #include "transport/tls.hpp"
@@ -24,13 +24,6 @@
 
 namespace mailroom {
 
-// What a session is opened with.
-struct Login {
-    smtp::Server server;
-    std::optional<smtp::Credentials> credentials;
-    std::vector<std::uint8_t> fingerprint; // of the credentials; empty: none
-};
-
 class Connections {
 public:
     struct Options {
@@ -42,6 +35,8 @@ public:
 
     Connections(boost::asio::any_io_executor executor, Options options);
     ~Connections();
+    Connections(const Connections&) = delete;
+    Connections& operator=(const Connections&) = delete;
 
     // A session that is ready for mail, or why there is none.
     enum class Prefer { any, fresh };
@@ -55,9 +50,10 @@ public:
     // Takes a session back: kept where it is in order, closed otherwise.
     boost::asio::awaitable<void> give_back(const Login& login, std::unique_ptr<smtp::Connection> connection);
 
-    // The logins that are paused for all dispatchers, from the settings. What we refused ourselves stays until it is
-    // among them once.
+    // The logins that are paused for all dispatchers, from the settings. What we met ourselves stays refused until all
+    // knew it once.
     void paused(const std::vector<std::vector<std::uint8_t>>& fingerprints);
+    void refusal_is_known(const Login& login);
 
     // Makes every waiting acquire end soon, with Cause::stopped.
     void stop();
@@ -82,10 +78,10 @@ private:
     };
 
     Account& account_of(const Login& login);
-    std::unique_ptr<smtp::Connection> take_idle(Account& account);
+    static std::unique_ptr<smtp::Connection> take_idle(Account& account);
     std::optional<Outcome> known_trouble(const Account& account) const;
     boost::asio::awaitable<Acquired> open(const Login& login, Account& account);
-    void remember(Account& account, const Outcome& outcome);
+    static void remember(Account& account, const Outcome& outcome);
 
     boost::asio::any_io_executor executor_;
     Options options_;

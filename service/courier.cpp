@@ -2,8 +2,8 @@
 
 #include "service/composed_content.hpp"
 #include "service/log.hpp"
+#include "service/login.hpp"
 #include "transport/mime/composer.hpp"
-#include "transport/smtp/submit.hpp"
 
 #include <fmt/format.h>
 
@@ -16,24 +16,13 @@ namespace {
 
 using std::chrono::system_clock;
 
-constexpr auto pause_after_trouble =
-    std::chrono::seconds(5); // of a message whose dispatcher could not do its part, ours
+constexpr auto pause_after_trouble = std::chrono::seconds(5); // of a message that met a fault of this process, ours
 
 Delivery not_tried(Verdict verdict, Scope scope, Cause cause, std::string text)
 {
     Delivery delivery;
     delivery.outcome = {verdict, scope, cause, Stage::connect, 0, {}, std::move(text), std::nullopt};
     return delivery;
-}
-
-// The server closed a session that it had kept for us, before it had seen anything of this message.
-bool was_stale(const Delivery& delivery)
-{
-    const Outcome& outcome = delivery.outcome;
-    const bool at_the_start =
-        outcome.stage == Stage::mail_from || outcome.stage == Stage::rset || outcome.stage == Stage::idle;
-    return delivery.reused_connection && at_the_start &&
-           (outcome.cause == Cause::connection_lost || outcome.code == 421);
 }
 
 std::string_view name_of(const Record& record)
@@ -64,7 +53,7 @@ boost::asio::awaitable<void> Courier::carry(Job job)
     std::string broken;
     Committing committing = Committing::no;
     try {
-        if (stopping_ || !needs_.lease_is_trusted(job.claimed.dispatcher)) {
+        if (stopping_ || !needs_.may_begin(job)) {
             put_back(job.claimed, std::chrono::milliseconds(0), {});
             co_return;
         }
@@ -84,8 +73,8 @@ boost::asio::awaitable<void> Courier::carry(Job job)
     }
     if (broken.empty())
         co_return;
-    if (committing ==
-        Committing::yes) { // never put back what may have gone: its lease runs out, and then it is in doubt
+    if (committing == Committing::yes) {
+        // Never put back what may have gone: its lease runs out, and then it is in doubt.
         log::error("{} keeps its lease, its outcome could not be stored: {}", job.claimed.uid, broken);
         co_return;
     }
@@ -108,55 +97,11 @@ boost::asio::awaitable<void> Courier::attempt(const Job& job, const queue::Messa
                         started);
         co_return;
     }
-    const Delivery delivery = co_await deliver(job, content, *addressing, *message, committing);
-    co_await settle(job, *addressing, delivery, started);
-}
-
-Result<Login> Courier::login_of(const Job& job) const
-{
-    const rules::Identity& identity = job.identity;
-    Login login{{identity.host, identity.port, identity.security}, std::nullopt, {}};
-    if (identity.password == nullptr)
-        return login;
-    if (needs_.key == nullptr)
-        return Error{"this service has no key to open the password with"};
-    auto password = needs_.key->open(*identity.password, queue::password_place(identity.password_owner));
-    if (!password)
-        return password.error();
-    login.fingerprint = needs_.key->fingerprint(identity.host, identity.account, *password);
-    login.credentials = smtp::Credentials{identity.account, *std::move(password)};
-    return login;
-}
-
-boost::asio::awaitable<Delivery> Courier::deliver(const Job& job, const queue::MessageContent& content,
-                                                  const Addressing& addressing, const mime::Message& message,
-                                                  Committing& committing)
-{
-    const Result<Login> login = login_of(job);
-    if (!login)
-        co_return not_tried(Verdict::try_again, Scope::dispatcher, Cause::none, login.error().text);
+    ComposedContent composed(mime::compose(*message), content, job.claimed.id, needs_.reads);
     const std::function<void()> before_commit = [&committing] { committing = Committing::yes; };
-    auto prefer = Connections::Prefer::any;
-    for (;;) {
-        auto acquired = co_await needs_.connections.acquire(*login, prefer);
-        if (const auto* outcome = std::get_if<Outcome>(&acquired)) {
-            Delivery delivery;
-            delivery.outcome = *outcome;
-            delivery.server = smtp::to_string(login->server);
-            co_return delivery;
-        }
-        auto& session = std::get<Connections::Session>(acquired);
-        ComposedContent composed(mime::compose(message), content, job.claimed.id, needs_.reads);
-        sending_.insert(session.connection.get());
-        if (stopping_)
-            session.connection->stop();
-        Delivery delivery = co_await smtp::submit(*session.connection, addressing.envelope, composed, before_commit);
-        sending_.erase(session.connection.get());
-        co_await needs_.connections.give_back(*login, std::move(session.connection));
-        if (!was_stale(delivery) || stopping_)
-            co_return delivery;
-        prefer = Connections::Prefer::fresh;
-    }
+    const Parcel parcel{job.identity, addressing->envelope, composed, before_commit};
+    const Delivery delivery = co_await needs_.transport.deliver(parcel);
+    co_await settle(job, *addressing, delivery, started);
 }
 
 boost::asio::awaitable<void> Courier::settle(const Job& job, const Addressing& addressing, const Delivery& delivery,
@@ -178,38 +123,59 @@ boost::asio::awaitable<void> Courier::settle(const Job& job, const Addressing& a
 // What a contact found out concerns everybody who has the same login, or sends as the same address by it.
 boost::asio::awaitable<void> Courier::spread(const Job& job, const Outcome& outcome, rules::Consequence consequence)
 {
-    const std::string reply =
+    std::string reply =
         fmt::format("{} {}{}{}", outcome.code, outcome.enhanced, outcome.enhanced.empty() ? "" : " ", outcome.text);
-    const rules::Identity& identity = job.identity;
-    if (consequence == rules::Consequence::login_refused || consequence == rules::Consequence::basic_login_ended) {
-        const Result<Login> login = login_of(job);
-        if (!login)
-            co_return;
-        const bool ended = consequence == rules::Consequence::basic_login_ended;
-        const std::string owner = identity.owner_code.empty() ? "general" : "user " + identity.owner_code;
-        const auto write = [fingerprint = login->fingerprint, ended, owner, server = identity.host,
-                            reply](pg::Connection& connection) {
-            return queue::refuse_login(connection, {fingerprint, ended ? "basic_login_ended" : "auth_failed"}, owner,
-                                       server, reply);
-        };
-        auto is_new = co_await needs_.writes.run<bool>(write);
-        if (is_new && *is_new)
-            log::warning("the account of {} ({} at {}) is paused: the server refused its login: {}", owner,
-                         identity.account, identity.host, reply);
-    } else if (consequence == rules::Consequence::sender_refused) {
-        const rules::RefusedPair pair = rules::pair_of(identity);
-        const auto write = [mode = std::string(to_string(pair.mode)), account = pair.account, from = pair.from.str(),
-                            reply](pg::Connection& connection) {
-            return queue::refuse_sender(connection, {mode, account, from}, reply);
-        };
-        auto is_new = co_await needs_.writes.run<bool>(write);
-        if (is_new && *is_new)
-            log::warning("mail from {} by {} is stopped: the server refused the sender: {}", pair.from.str(),
-                         pair.account, reply);
-    } else if (consequence == rules::Consequence::dispatcher_troubled) {
+    switch (consequence) {
+    case rules::Consequence::none:
+        co_return;
+    case rules::Consequence::login_refused:
+        co_await pause_login(job.identity, "auth_failed", std::move(reply));
+        co_return;
+    case rules::Consequence::basic_login_ended:
+        co_await pause_login(job.identity, "basic_login_ended", std::move(reply));
+        co_return;
+    case rules::Consequence::sender_refused:
+        co_await stop_sender(job.identity, std::move(reply));
+        co_return;
+    case rules::Consequence::dispatcher_troubled:
         log::error("sending pauses: {}", outcome.text);
         needs_.troubled();
+        co_return;
     }
+}
+
+boost::asio::awaitable<void> Courier::pause_login(const rules::Identity& identity, std::string_view reason,
+                                                  std::string reply)
+{
+    const Result<Login> login = login_for(identity, needs_.key);
+    if (!login)
+        co_return;
+    const std::string owner = identity.owner_code.empty() ? "general" : "user " + identity.owner_code;
+    const queue::RefusedLogin refused{login->fingerprint, std::string(reason)};
+    const queue::LoginContact contact{owner, identity.account, identity.host, reply};
+    const auto write = [refused, contact](pg::Connection& connection) {
+        return queue::refuse_login(connection, refused, contact);
+    };
+    auto is_new = co_await needs_.writes.run<bool>(write);
+    if (!is_new)
+        co_return; // then only this process knows, and keeps to it
+    needs_.transport.refusal_is_known(*login);
+    if (*is_new)
+        log::warning("the account of {} ({} at {}) is paused: the server refused its login: {}", owner,
+                     identity.account, identity.host, reply);
+}
+
+boost::asio::awaitable<void> Courier::stop_sender(const rules::Identity& identity, std::string reply)
+{
+    const rules::RefusedPair pair = rules::pair_of(identity);
+    const queue::RefusedSender refused{std::string(to_string(pair.mode)), pair.account, pair.from.str()};
+    const auto write = [refused, reply](pg::Connection& connection) {
+        return queue::refuse_sender(connection, refused, reply);
+    };
+    auto is_new = co_await needs_.writes.run<bool>(write);
+    if (is_new && *is_new)
+        log::warning("mail from {} by {} is stopped: the server refused the sender: {}", pair.from.str(), pair.account,
+                     reply);
 }
 
 boost::asio::awaitable<void> Courier::store(const queue::Claimed& claimed, const Attempted& attempted,
@@ -272,20 +238,6 @@ void Courier::count(const rules::Judgement& judgement)
         ++counts_.held;
     else
         ++counts_.in_doubt;
-}
-
-void Courier::stop()
-{
-    stopping_ = true;
-    for (smtp::Connection* connection : sending_)
-        connection->stop();
-}
-
-void Courier::abort()
-{
-    stopping_ = true;
-    for (smtp::Connection* connection : sending_)
-        connection->abort();
 }
 
 } // namespace mailroom

@@ -5,20 +5,18 @@
 #include "queue/database_lane.hpp"
 #include "queue/seal.hpp"
 #include "service/completer.hpp"
-#include "service/connections.hpp"
 #include "service/job.hpp"
 #include "service/outgoing.hpp"
 #include "service/places.hpp"
 #include "service/rules/decide.hpp"
+#include "service/transport.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <random>
-#include <set>
 #include <string>
 
 namespace mailroom {
@@ -28,15 +26,14 @@ public:
     struct Needs {
         queue::DatabaseLane& reads;  // content
         queue::DatabaseLane& writes; // what contacts found out
-        Connections& connections;
+        Transport& transport;
         Completer& completer;
         Places& places;
         const queue::SealingKey* key = nullptr;
         std::string domain; // of Message-IDs
         rules::Policy policy;
-        std::function<void()> troubled; // this process cannot send for a while
-        std::function<bool(queue::DispatcherId)>
-            lease_is_trusted; // nothing new is begun under a lease that may be over
+        std::function<void()> troubled;            // this process cannot send for a while
+        std::function<bool(const Job&)> may_begin; // the lease holds, and no newer settings are known
     };
     explicit Courier(Needs needs);
 
@@ -56,28 +53,25 @@ public:
     void put_back(const queue::Claimed& claimed, std::chrono::milliseconds delay,
                   std::string note); // no note: not worth a line
 
-    void stop();  // ends what is not past its final dot
-    void abort(); // ends everything: what is past its final dot is in doubt
+    void stop() { stopping_ = true; } // begins nothing new
 
 private:
-    enum class Committing { no, yes }; // the octets with the final dot were handed out
+    enum class Committing { no, yes }; // the octets that may commit the message were handed out
 
     boost::asio::awaitable<void> attempt(const Job& job, const queue::MessageContent& content, Committing& committing);
-    boost::asio::awaitable<Delivery> deliver(const Job& job, const queue::MessageContent& content,
-                                             const Addressing& addressing, const mime::Message& message,
-                                             Committing& committing);
     boost::asio::awaitable<void> settle(const Job& job, const Addressing& addressing, const Delivery& delivery,
                                         std::chrono::system_clock::time_point started);
     boost::asio::awaitable<void> spread(const Job& job, const Outcome& outcome, rules::Consequence consequence);
     boost::asio::awaitable<void> store(const queue::Claimed& claimed, const Attempted& attempted,
                                        const rules::Judgement& judgement, std::int64_t settings_version);
-    Result<Login> login_of(const Job& job) const;
+    boost::asio::awaitable<void> pause_login(const rules::Identity& identity, std::string_view reason,
+                                             std::string reply);
+    boost::asio::awaitable<void> stop_sender(const rules::Identity& identity, std::string reply);
     void count(const rules::Judgement& judgement);
     double chance() { return std::uniform_real_distribution<double>(0, 1)(random_); }
 
     Needs needs_;
     std::mt19937_64 random_{std::random_device{}()};
-    std::set<smtp::Connection*> sending_;
     bool stopping_ = false;
     Counts counts_;
 };

@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <random>
 #include <unistd.h>
 #include <utility>
@@ -23,19 +24,6 @@ constexpr std::int64_t small_message =
 constexpr auto pause_of_a_troubled_dispatcher = std::chrono::seconds(10);
 constexpr auto last_seconds = std::chrono::seconds(5); // after a second signal
 
-smtp::Timeouts timeouts_of(const ServiceFile::Smtp& smtp)
-{
-    smtp::Timeouts timeouts;
-    timeouts.connect = smtp.connect;
-    timeouts.resolve = std::min(timeouts.resolve, smtp.connect);
-    timeouts.tls = std::min(timeouts.tls, smtp.reply);
-    for (auto* limit : {&timeouts.greeting, &timeouts.ehlo, &timeouts.auth, &timeouts.mail_from, &timeouts.rcpt_to,
-                        &timeouts.data, &timeouts.content, &timeouts.rset})
-        *limit = std::min(*limit, smtp.reply);
-    timeouts.final_dot = smtp.final_reply;
-    return timeouts;
-}
-
 rules::Policy policy_of(const ServiceFile& file)
 {
     return {file.doubt.policy == DoubtPolicy::hold ? rules::Policy::Doubt::hold : rules::Policy::Doubt::resend_once,
@@ -44,21 +32,23 @@ rules::Policy policy_of(const ServiceFile& file)
 
 pg::Source source_of(const ServiceFile& file)
 {
-    return {file.database.connection, "mailroom serve"};
+    // The planner takes a table that fills and empties all day for as large as its last statistics say: every statement
+    // of a dispatcher reaches its rows by key, and must never walk the whole queue for them.
+    return {file.database.connection, "mailroom serve", "-c enable_seqscan=off -c jit=off"};
 }
 
 } // namespace
 
-Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup)
+Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& transport)
     : io_(io),
       setup_(std::move(setup)),
+      transport_(transport),
       claim_lane_(source_of(setup_.file)),
       write_lane_(source_of(setup_.file)),
       read_lane_(source_of(setup_.file)),
       beat_lane_(source_of(setup_.file)),
-      places_(beat_lane_),
-      connections_(io.get_executor(),
-                   {&setup_.tls, setup_.client_name, timeouts_of(setup_.file.smtp), setup_.file.smtp.idle}),
+      upkeep_lane_(source_of(setup_.file)),
+      places_(upkeep_lane_),
       completer_(io.get_executor(), write_lane_, places_),
       enrollment_(
           io.get_executor(), beat_lane_,
@@ -68,11 +58,11 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup)
               claim_wakeup_.wake();
               upkeep_.soon();
           }),
-      courier_({read_lane_, beat_lane_, connections_, completer_, places_, setup_.key ? &*setup_.key : nullptr,
+      courier_({read_lane_, upkeep_lane_, transport, completer_, places_, setup_.key ? &*setup_.key : nullptr,
                 setup_.file.installation.domain, policy_of(setup_.file),
                 [this] { claims_paused_until_ = steady_clock::now() + pause_of_a_troubled_dispatcher; },
-                [this](queue::DispatcherId id) { return enrollment_.id() == id; }}),
-      upkeep_(io.get_executor(), beat_lane_, places_, enrollment_, policy_of(setup_.file),
+                [this](const Job& job) { return may_begin(job); }}),
+      upkeep_(io.get_executor(), upkeep_lane_, places_, enrollment_, policy_of(setup_.file),
               setup_.file.dispatcher.lease / 4, [this] { claim_wakeup_.wake(); }),
       claim_wakeup_(io.get_executor()),
       progress_(io.get_executor())
@@ -106,14 +96,19 @@ boost::asio::awaitable<void> Dispatcher::run()
         });
     while (!stopping_) {
         co_await progress_.wait_for(setup_.file.smtp.idle);
-        co_await connections_.close_idle();
+        co_await transport_.tidy();
     }
     co_await wind_down();
 }
 
 void Dispatcher::heard(const pg::Notification& notification)
 {
-    if (notification.channel != "mailroom_wake")
+    std::int64_t version = 0;
+    std::from_chars(notification.payload.data(), notification.payload.data() + notification.payload.size(), version);
+    if (notification.channel == "mailroom_settings")
+        enrollment_.settings_changed(version);
+    if (notification.channel !=
+        "mailroom_wake") // the listener's own, after a new connection: anything may have happened
         upkeep_.soon();
     claim_wakeup_.wake();
 }
@@ -140,7 +135,9 @@ boost::asio::awaitable<void> Dispatcher::claim_loop()
         }
         const int room = queue::max_batch;
         const std::size_t before = claimed_;
+        claiming_ = true;
         co_await claim_batch(*enrollment_.id(), room);
+        claiming_ = false;
         // Saturated, nobody needs to wake us; the flag changes after some full claims, not with each message.
         const bool full = claimed_ - before >= static_cast<std::size_t>(room) / 2;
         full_claims = full ? full_claims + 1 : 0;
@@ -189,10 +186,7 @@ boost::asio::awaitable<bool> Dispatcher::reload_settings()
         co_return false;
     }
     snapshot_ = make_snapshot(*std::move(stored), setup_.key ? &*setup_.key : nullptr);
-    std::vector<std::vector<std::uint8_t>> paused;
-    for (const auto& login : snapshot_->refused_logins)
-        paused.push_back(login.fingerprint);
-    connections_.paused(paused);
+    transport_.settings_changed(*snapshot_);
     co_return true;
 }
 
@@ -254,12 +248,19 @@ boost::asio::awaitable<void> Dispatcher::fetch_content(std::vector<Job>& jobs)
 
 void Dispatcher::start_senders()
 {
-    const int wanted = static_cast<int>(
-        std::min<std::size_t>(ready_.size(), static_cast<std::size_t>(setup_.file.dispatcher.connections)));
-    while (senders_ < wanted && !stopping_) {
+    // Also while stopping: a claim may have come too late, and its messages are to be put back.
+    while (ready_.size() > 0 && senders_ < setup_.file.dispatcher.connections) {
         ++senders_;
         spawn(send_jobs());
     }
+}
+
+// A message is begun only under a lease that holds, and never by settings that are known to be old: then it is sorted
+// again.
+bool Dispatcher::may_begin(const Job& job) const
+{
+    return enrollment_.id() == job.claimed.dispatcher &&
+           job.snapshot->settings.version >= enrollment_.settings_version();
 }
 
 boost::asio::awaitable<void> Dispatcher::send_jobs()
@@ -284,7 +285,7 @@ void Dispatcher::stop()
     stopping_ = true;
     stop_deadline_ = steady_clock::now() + setup_.file.dispatcher.stop_limit;
     courier_.stop();
-    connections_.stop();
+    transport_.stop();
     upkeep_.stop();
     claim_wakeup_.wake();
     progress_.wake();
@@ -301,11 +302,11 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
     // Senders put back what waited, and end when the server answered what it was asked last. The enrolment goes on
     // meanwhile.
     const auto until = [this](auto&& settled) -> bool { return settled() || steady_clock::now() >= stop_deadline_; };
-    while (!until([this] { return senders_ == 0; }))
+    while (!until([this] { return senders_ == 0 && !claiming_; }))
         co_await progress_.wait_for(std::chrono::milliseconds(200));
     if (senders_ > 0) {
         log::warning("the stop limit is over: {} messages without a reply are in doubt", senders_);
-        courier_.abort();
+        transport_.abort();
         stop_deadline_ = steady_clock::now() + last_seconds;
         while (!until([this] { return senders_ == 0; }))
             co_await progress_.wait_for(std::chrono::milliseconds(50));
@@ -317,11 +318,11 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
         log::error("{} outcomes could not be written: these messages will be in doubt", completer_.unflushed());
     completer_.give_up();
     enrollment_.stop();
-    co_await connections_.close_idle();
+    co_await transport_.tidy();
     if (completer_.unflushed() == 0)
         co_await enrollment_.resign();
     listener_.reset();
-    for (queue::DatabaseLane* lane : {&claim_lane_, &write_lane_, &read_lane_, &beat_lane_})
+    for (queue::DatabaseLane* lane : {&claim_lane_, &write_lane_, &read_lane_, &beat_lane_, &upkeep_lane_})
         lane->stop();
     while (loops_ > 0)
         co_await progress_.wait_for(std::chrono::milliseconds(20));

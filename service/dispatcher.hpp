@@ -8,13 +8,13 @@
 #include "queue/seal.hpp"
 #include "queue/store.hpp"
 #include "service/completer.hpp"
-#include "service/connections.hpp"
 #include "service/courier.hpp"
 #include "service/enrollment.hpp"
 #include "service/job.hpp"
 #include "service/places.hpp"
 #include "service/ready_jobs.hpp"
 #include "service/snapshot.hpp"
+#include "service/transport.hpp"
 #include "service/upkeep.hpp"
 #include "service/wakeup.hpp"
 
@@ -34,12 +34,13 @@ public:
     struct Setup {
         ServiceFile file;
         std::optional<queue::SealingKey> key;
-        tls::ClientContext tls;
-        smtp::ClientName client_name;
         std::string host; // for people, in mailroom.dispatcher
     };
-    Dispatcher(boost::asio::io_context& io, Setup setup);
+    // transport must outlive the dispatcher.
+    Dispatcher(boost::asio::io_context& io, Setup setup, Transport& transport);
     ~Dispatcher();
+    Dispatcher(const Dispatcher&) = delete;
+    Dispatcher& operator=(const Dispatcher&) = delete;
 
     // Until stop() was called and everything in flight is settled, or the stop limit is over.
     boost::asio::awaitable<void> run();
@@ -58,6 +59,7 @@ private:
     boost::asio::awaitable<void> send_jobs(); // one job after the other; as many of these as connections
     boost::asio::awaitable<void> wind_down();
     bool may_claim() const;
+    bool may_begin(const Job& job) const;
     void start_senders();
     template <class Coroutine>
     void spawn(Coroutine coroutine);
@@ -65,12 +67,13 @@ private:
 
     boost::asio::io_context& io_;
     Setup setup_;
+    Transport& transport_;
     queue::DatabaseLane claim_lane_;
     queue::DatabaseLane write_lane_;
     queue::DatabaseLane read_lane_;
-    queue::DatabaseLane beat_lane_;
+    queue::DatabaseLane beat_lane_; // nothing but the heartbeat: it must never wait
+    queue::DatabaseLane upkeep_lane_;
     Places places_;
-    Connections connections_;
     Completer completer_;
     Enrollment enrollment_;
     Courier courier_;
@@ -85,6 +88,7 @@ private:
     int loops_ = 0;
     Wakeup claim_wakeup_;
     Wakeup progress_;
+    bool claiming_ = false;
     bool stopping_ = false;
     std::chrono::steady_clock::time_point stop_deadline_;
     std::string trouble_; // of claiming, told once

@@ -7,7 +7,7 @@
 
 namespace mailroom {
 
-Enrollment::Enrollment(boost::asio::any_io_executor executor, queue::DatabaseLane& lane,
+Enrollment::Enrollment(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane,
                        queue::Registration registration, std::string installation, std::function<void()> changed)
     : lane_(lane),
       registration_(std::move(registration)),
@@ -84,12 +84,19 @@ boost::asio::awaitable<void> Enrollment::beat()
                 installation_ + "\": nothing is sent. Run `mailroom adopt` if it was copied on purpose");
         co_return;
     }
+    if (beaten->key_is_elsewhere) {
+        is_ours_ = false;
+        trouble("this service has no sealing key ([secrets] key_file) and another has: it leaves all mail to that one");
+        co_return;
+    }
     if (!trouble_.empty())
-        log::info("the database is there again");
+        log::info("the trouble is over, messages are claimed again");
     trouble_.clear();
     const bool was_trusted = id().has_value();
     trusted_until_ = started + registration_.lease - margin();
-    if (std::exchange(settings_version_, beaten->settings_version) != beaten->settings_version || !was_trusted)
+    const bool is_newer = beaten->settings_version > settings_version_;
+    settings_changed(beaten->settings_version);
+    if (is_newer || !was_trusted)
         changed_();
 }
 

@@ -8,6 +8,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -19,7 +20,7 @@ namespace mailroom {
 class Enrollment {
 public:
     // changed: called when the version of the settings may have risen, and when the enrolment did.
-    Enrollment(boost::asio::any_io_executor executor, queue::DatabaseLane& lane, queue::Registration registration,
+    Enrollment(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, queue::Registration registration,
                std::string installation, std::function<void()> changed);
 
     boost::asio::awaitable<void> run(); // until stop()
@@ -29,6 +30,7 @@ public:
     // None while no lease could be held: not enrolled, the heartbeat late, or the database another installation's.
     std::optional<queue::DispatcherId> id() const;
     std::int64_t settings_version() const { return settings_version_; } // the newest one heard of
+    void settings_changed(std::int64_t version) { settings_version_ = std::max(settings_version_, version); }
 
     void want_wake(bool wants); // whether an enqueue should notify; told at once when it changes
 

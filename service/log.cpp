@@ -50,6 +50,7 @@ Result<void> open(const ServiceFile::Log& settings)
         logger().set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
     }
     logger().set_level(level_of(settings.level));
+    logger().flush_on(spdlog::level::trace); // a line that is not yet in the file is missed when it matters most
     return {};
 }
 

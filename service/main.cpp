@@ -135,6 +135,7 @@ void add_send_command(CLI::App& app, Options& options, Action& chosen)
 
 } // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what throws before the try is a broken program
 int main(int argc, char** argv)
 {
     Options options;

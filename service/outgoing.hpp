@@ -39,7 +39,7 @@ Result<mime::Message> message_of(const queue::Claimed& claimed, const queue::Mes
 
 // The identity as it is kept once it must not change any more.
 std::string to_json(const rules::PinnedIdentity& pinned);
-std::optional<rules::PinnedIdentity> pinned_from(const std::string& json);
+std::optional<rules::PinnedIdentity> pinned_from(const std::string& text); // JSON
 
 struct Attempted {
     std::string table_row;

@@ -53,7 +53,7 @@ queue::LaneShares ReadyJobs::shares(int room) const
     queue::LaneShares shares;
     for (std::size_t lane = 0; lane < lane_count; ++lane) {
         const int among = was_full_[lane] ? hungry : all_weights;
-        shares.limit[lane] = std::max(1, room * weights[lane] / among);
+        shares.limit[lane] = std::max(1, room * weights[lane] / std::max(among, 1));
     }
     return shares;
 }

@@ -12,7 +12,7 @@ constexpr int step = 1000; // messages in one statement
 
 } // namespace
 
-Upkeep::Upkeep(boost::asio::any_io_executor executor, queue::DatabaseLane& lane, Places& places,
+Upkeep::Upkeep(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places,
                const Enrollment& enrollment, rules::Policy policy, std::chrono::milliseconds interval,
                std::function<void()> moved)
     : lane_(lane),
@@ -34,6 +34,7 @@ boost::asio::awaitable<void> Upkeep::run()
 {
     while (!stopping_) {
         if (const auto id = enrollment_.id()) {
+            co_await retry_senders();
             co_await release();
             co_await reap(*id);
             co_await expire();
@@ -52,6 +53,14 @@ boost::asio::awaitable<void> Upkeep::release()
         log::info("released {} held messages: a setting or a status changed", *released);
         moved_();
     }
+}
+
+boost::asio::awaitable<void> Upkeep::retry_senders()
+{
+    const std::function<pg::DbResult<std::int64_t>(pg::Connection&)> job = queue::retry_senders;
+    auto due = co_await lane_.run<std::int64_t>(job);
+    if (due && *due > 0)
+        log::info("{} refused senders are tried again", *due);
 }
 
 boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)

@@ -20,7 +20,7 @@ namespace mailroom {
 class Upkeep {
 public:
     // moved: called when messages went back to be sorted.
-    Upkeep(boost::asio::any_io_executor executor, queue::DatabaseLane& lane, Places& places,
+    Upkeep(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places,
            const Enrollment& enrollment, rules::Policy policy, std::chrono::milliseconds interval,
            std::function<void()> moved);
 
@@ -30,6 +30,7 @@ public:
 
 private:
     boost::asio::awaitable<void> reap(queue::DispatcherId id);
+    boost::asio::awaitable<void> retry_senders();
     boost::asio::awaitable<void> release();
     boost::asio::awaitable<void> expire();
 

@@ -83,7 +83,7 @@ bool expect_host(ssl_st* session, const std::string& host)
         return X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str()) == 1;
     X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     // SSL_set_tlsext_host_name without its macro, which casts as C does. OpenSSL copies the name.
-    char* name = const_cast<char*>(host.c_str());
+    char* name = const_cast<char*>(host.c_str()); // NOLINT(cppcoreguidelines-pro-type-const-cast)
     return X509_VERIFY_PARAM_set1_host(wanted, host.data(), host.size()) == 1 &&
            SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) == 1;
 }

@@ -4,7 +4,7 @@
 CREATE TABLE mailroom.general (
     singleton            boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     edition              text    NOT NULL DEFAULT 'on_premise',
-    default_user_mode    text    NOT NULL DEFAULT 'outlook',
+    default_user_mode    text, -- NULL, never saved: outlook on premise, not_configured on cloud
     mode                 text    NOT NULL DEFAULT 'not_configured',
     mode_saved           boolean NOT NULL DEFAULT false, -- never again set by itself
     account              text    NOT NULL DEFAULT '',
@@ -63,6 +63,7 @@ CREATE TABLE mailroom.models (
 CREATE TABLE mailroom.refused_login (
     fingerprint bytea PRIMARY KEY, -- HMAC-SHA-256 of server, login and password
     reason      text NOT NULL,     -- auth_failed or basic_login_ended
+    account     text NOT NULL,     -- the login
     owner       text NOT NULL,     -- who met it first
     server      text NOT NULL,
     reply       text NOT NULL,
@@ -76,6 +77,9 @@ CREATE TABLE mailroom.refused_sender (
     from_address text NOT NULL, -- lower case
     reply        text NOT NULL,
     since        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    times        integer NOT NULL DEFAULT 1,
+    until        timestamptz NOT NULL DEFAULT clock_timestamp() + interval '1 hour', -- then it is tried again: the right is granted elsewhere
+    tried_again  boolean NOT NULL DEFAULT false, -- what waits for it was released since
     PRIMARY KEY (mode, account, from_address)
 );
 
@@ -89,6 +93,10 @@ CREATE FUNCTION mailroom.address_problem(value text) RETURNS text LANGUAGE sql I
                     || '@(?!-)[A-Za-z0-9\u00A0-\U0010FFFF-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9\u00A0-\U0010FFFF-]{1,63}(?<!-))*$')
             THEN format('"%s" is not an e-mail address', regexp_replace(left(value, 254), '[\u0001-\u001F\u007F-\u009F]', '?', 'g'))
     END
+$$;
+
+CREATE FUNCTION mailroom.default_user_mode(g mailroom.general) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(g.default_user_mode, CASE g.edition WHEN 'cloud' THEN 'not_configured' ELSE 'outlook' END)
 $$;
 
 CREATE FUNCTION mailroom.has_control(value text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

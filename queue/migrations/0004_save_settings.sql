@@ -113,27 +113,35 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 BEGIN
     IF owner_id IS NULL THEN
         UPDATE general g SET password = sealed, account = store_password.account;
-        PERFORM settings_changed(NULL);
     ELSE
         UPDATE users u SET password = sealed, account = store_password.account WHERE u.id = owner_id;
         IF NOT FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no user with the id %s', owner_id);
         END IF;
-        PERFORM settings_changed(ARRAY['user:' || owner_id]);
     END IF;
+    PERFORM forget_refusals(btrim(store_password.account));
 END $$;
 
--- Lets a refused login be tried again: after a new password, or because somebody asks for a probe. NULL owner_key: nothing to release by owner.
-CREATE FUNCTION mailroom.forget_refusals(login_fingerprint bytea, account_name text) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
-DECLARE
-    forgotten integer;
-    pairs integer;
-BEGIN
-    DELETE FROM refused_login WHERE fingerprint = login_fingerprint;
-    GET DIAGNOSTICS forgotten = ROW_COUNT;
+-- Lets what a server refused to this account be tried again.
+CREATE FUNCTION mailroom.forget_refusals(account_name text) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+    DELETE FROM refused_login WHERE account = account_name;
     DELETE FROM refused_sender WHERE account = account_name;
-    GET DIAGNOSTICS pairs = ROW_COUNT;
-    PERFORM settings_changed(NULL);
-    RETURN forgotten + pairs;
+    SELECT settings_changed(NULL);
+$$;
+
+-- An operator's probe of General's account (no code) or a user's. Returns the account.
+CREATE FUNCTION mailroom.probe(user_code text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+DECLARE
+    name text;
+BEGIN
+    IF user_code IS NULL THEN
+        SELECT coalesce(nullif(btrim(g.account), ''), g.server) INTO name FROM general g;
+    ELSE
+        SELECT coalesce(nullif(btrim(u.account), ''), btrim(u.email)) INTO name FROM users u WHERE u.code = btrim(user_code);
+        IF NOT FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no user "%s"', user_code);
+        END IF;
+    END IF;
+    PERFORM forget_refusals(name);
+    RETURN name;
 END $$;

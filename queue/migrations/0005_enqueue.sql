@@ -170,7 +170,7 @@ BEGIN
         HINT = 'README.md, "Enqueue", lists the fields of a message. Nothing was enqueued.';
 END $$;
 
--- Enqueues one message and returns its uid. The fields are listed in README.md and docs/enqueue.md.
+-- Enqueues one message and returns its uid. The fields are listed in README.md.
 CREATE FUNCTION mailroom.enqueue(message jsonb) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     v_source constant smallint := source_of_session();
@@ -226,7 +226,7 @@ BEGIN
             problems := problems || parsed.problems;
         END IF;
     END LOOP;
-    IF problems = '[]' AND recipients = '[]' THEN
+    IF recipients = '[]' AND NOT (jsonb_path_exists(problems, '$[*] ? (@.field like_regex "^(to|cc|bcc)")')) THEN
         problems := problems || problem('to', 'no recipient: give to, cc or bcc');
     ELSIF jsonb_array_length(recipients) > limits.max_recipients THEN
         problems := problems || problem('to', format('%s recipients, more than %s', jsonb_array_length(recipients), limits.max_recipients));

@@ -75,18 +75,19 @@ DbError Connection::fail(DbError::Kind kind, std::string text)
 
 DbResult<Connection> Connection::connect(const Source& source, const StopEvent* stop, std::chrono::milliseconds limit)
 {
+    const std::string settings =
+        "-c timezone=UTC -c lock_timeout=1s -c idle_in_transaction_session_timeout=10s " + source.session_settings;
     const std::array<const char*, 8> keywords{
         "dbname",  "fallback_application_name", "client_encoding",  "target_session_attrs",
         "options", "keepalives_idle",           "tcp_user_timeout", nullptr};
-    const std::array<const char*, 8> values{
-        source.connection.c_str(),
-        source.application_name.c_str(),
-        "UTF8",
-        "read-write",
-        "-c timezone=UTC -c lock_timeout=1s -c idle_in_transaction_session_timeout=10s",
-        "30",
-        "30000",
-        nullptr};
+    const std::array<const char*, 8> values{source.connection.c_str(),
+                                            source.application_name.c_str(),
+                                            "UTF8",
+                                            "read-write",
+                                            settings.c_str(),
+                                            "30",
+                                            "30000",
+                                            nullptr};
     const auto deadline = Clock::now() + limit;
     Connection connection(Handle(PQconnectStartParams(keywords.data(), values.data(), 1), &PQfinish), stop);
     PGconn* const pg = connection.handle_.get();
@@ -119,7 +120,7 @@ DbResult<Connection> Connection::connect(const Source& source, const StopEvent* 
 
 std::string Connection::where() const
 {
-    const auto or_none = [](const char* text) { return text && *text ? text : "?"; };
+    const auto or_none = [](const char* text) { return text != nullptr && *text != '\0' ? text : "?"; };
     return fmt::format("{}:{}/{} as {}", or_none(PQhost(handle_.get())), or_none(PQport(handle_.get())),
                        or_none(PQdb(handle_.get())), or_none(PQuser(handle_.get())));
 }

@@ -21,6 +21,7 @@ namespace mailroom::pg {
 struct Source {
     std::string connection;
     std::string application_name = "mailroom";
+    std::string session_settings = {}; // as in PGOPTIONS: -c name=value ...
 };
 
 struct Statement {

@@ -15,7 +15,7 @@ public:
     StopEvent(const StopEvent&) = delete;
     StopEvent& operator=(const StopEvent&) = delete;
 
-    void set();
+    void set() const;
     int handle() const { return handle_; }
 
 private:

@@ -21,7 +21,7 @@ StopEvent::~StopEvent()
     ::close(handle_);
 }
 
-void StopEvent::set()
+void StopEvent::set() const
 {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(handle_, &one, sizeof one); // fails only when it is set already

@@ -4,4 +4,5 @@ UPDATE mailroom.dispatcher
    SET beating_since = CASE WHEN beat_at + lease < clock_timestamp() THEN clock_timestamp() ELSE beating_since END,
        beat_at = clock_timestamp(), wants_wake = $2::boolean
  WHERE id = $1::bigint
-RETURNING (SELECT name FROM mailroom.installation), (SELECT settings_version FROM mailroom.installation)
+RETURNING (SELECT name FROM mailroom.installation), (SELECT settings_version FROM mailroom.installation),
+          key_id IS NULL AND EXISTS (SELECT FROM mailroom.dispatcher d WHERE d.key_id IS NOT NULL AND d.beat_at + d.lease > clock_timestamp()) AS key_is_elsewhere

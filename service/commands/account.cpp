@@ -1,8 +1,10 @@
+#include "config/address.hpp"
+
+#include "queue/seal.hpp"
 #include "queue/settings_store.hpp"
 #include "service/commands/commands.hpp"
 #include "service/host/key_source.hpp"
 #include "service/host/prompt.hpp"
-#include "service/snapshot.hpp"
 
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
@@ -57,17 +59,6 @@ std::string account_of(const Found& found)
     if (!trimmed(user.email).empty())
         return user.email;
     return settings.general.edition == Edition::cloud && MailAddress::parse(user.code) ? user.code : std::string();
-}
-
-Result<void> forget_refusals(pg::Connection& connection, const Found& found, const queue::SealingKey& key)
-{
-    const auto login = login_of(found.owner, found.stored.settings, key);
-    const auto forgotten = connection.run(
-        {"", "SELECT mailroom.forget_refusals($1::bytea, $2)"},
-        pg::Params().bytes(login ? login->fingerprint : std::vector<std::uint8_t>()).text(account_of(found)));
-    if (!forgotten)
-        return explained("releasing what waits for the account", forgotten.error());
-    return {};
 }
 
 std::string name_of(const Target& target)
@@ -170,11 +161,6 @@ int account_password(const Options& options, const Target& target)
                                         params.text(account).bytes(sealed));
     if (!stored)
         return complain(options, explained("storing the password", stored.error()).text);
-    const auto now = find_owner(*connection, target);
-    if (!now)
-        return complain(options, now.error().text);
-    if (const auto released = forget_refusals(*connection, *now, **key); !released)
-        return complain(options, released.error().text);
     if (options.output == Output::json)
         print_json({{"stored", name_of(target)}, {"account", account}});
     else
@@ -184,24 +170,18 @@ int account_password(const Options& options, const Target& target)
 
 int account_probe(const Options& options, const Target& target)
 {
-    const auto file = settings(options);
-    if (!file)
-        return complain(options, file.error().text, Exit::usage);
-    const auto key = host::sealing_key(*file);
-    if (!key || !*key)
-        return complain(options, key ? "there is no key: name it in [secrets] key_file" : key.error().text);
     auto connection = connect(options);
     if (!connection)
         return complain(options, connection.error().text);
-    const auto found = find_owner(*connection, target);
-    if (!found)
-        return complain(options, found.error().text);
-    if (const auto released = forget_refusals(*connection, *found, **key); !released)
-        return complain(options, released.error().text);
+    const auto probed = connection->run({"", "SELECT mailroom.probe($1)"}, pg::Params().text_or_null(target.code));
+    if (!probed)
+        return complain(options, explained("probing " + name_of(target), probed.error()).text);
+    const std::string account(probed->text(0, 0));
     if (options.output == Output::json)
-        print_json({{"probing", name_of(target)}});
+        print_json({{"probing", name_of(target)}, {"account", account}});
     else
-        fmt::print("{}: what waits is tried again; the first refusal pauses it once more\n", name_of(target));
+        fmt::print("{} ({}): what waits is tried again; the first refusal pauses it once more\n", name_of(target),
+                   account);
     return Exit::ok;
 }
 

@@ -3,6 +3,7 @@
 #include "service/dispatcher.hpp"
 #include "service/host/key_source.hpp"
 #include "service/log.hpp"
+#include "service/smtp_transport.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -10,26 +11,37 @@
 #include <boost/asio/signal_set.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 
 namespace mailroom::commands {
 namespace {
 
-Result<Dispatcher::Setup> prepare(const ServiceFile& file)
+smtp::Timeouts timeouts_of(const ServiceFile::Smtp& smtp)
 {
-    auto key = host::sealing_key(file);
-    if (!key)
-        return key.error();
-    auto tls = tls::ClientContext::make(file.tls.ca_file);
-    if (!tls)
-        return tls.error();
+    smtp::Timeouts timeouts;
+    timeouts.connect = smtp.connect;
+    timeouts.resolve = std::min(timeouts.resolve, smtp.connect);
+    timeouts.tls = std::min(timeouts.tls, smtp.reply);
+    for (auto* limit : {&timeouts.greeting, &timeouts.ehlo, &timeouts.auth, &timeouts.mail_from, &timeouts.rcpt_to,
+                        &timeouts.data, &timeouts.content, &timeouts.rset})
+        *limit = std::min(*limit, smtp.reply);
+    timeouts.final_dot = smtp.final_reply;
+    return timeouts;
+}
+
+smtp::ClientName client_name(const ServiceFile& file, const std::string& host)
+{
+    auto name = smtp::ClientName::make(!file.smtp.client_name.empty() ? file.smtp.client_name : host);
+    return name ? *std::move(name)
+                : *smtp::ClientName::make("[127.0.0.1]"); // RFC 5321 section 4.1.4: no name, so a literal
+}
+
+std::string this_host()
+{
     boost::system::error_code ec;
     const std::string host = boost::asio::ip::host_name(ec);
-    auto name = smtp::ClientName::make(!file.smtp.client_name.empty() ? file.smtp.client_name : host);
-    if (!name)
-        name =
-            smtp::ClientName::make("[127.0.0.1]"); // RFC 5321 section 4.1.4: an address literal where there is no name
-    return Dispatcher::Setup{file, *std::move(key), *std::move(tls), *std::move(name), ec ? "unknown" : host};
+    return ec ? "unknown" : host;
 }
 
 // A database that is there but wrong is an error to start with; one that is away is waited for.
@@ -55,19 +67,26 @@ int serve(const Options& options)
         return complain(options, file.error().text, Exit::usage);
     if (auto opened = log::open(file->log); !opened)
         return complain(options, opened.error().text);
-    auto setup = prepare(*file);
-    if (!setup)
-        return complain(options, setup.error().text);
+    auto key = host::sealing_key(*file);
+    if (!key)
+        return complain(options, key.error().text);
+    const auto tls = tls::ClientContext::make(file->tls.ca_file);
+    if (!tls)
+        return complain(options, tls.error().text);
     if (const auto fits = check_database(options, *file); !fits)
         return complain(options, fits.error().text);
-    if (!setup->key)
+    if (!*key)
         log::warning("no sealing key ([secrets] key_file): mail that needs a password is held");
 
     boost::asio::io_context io(1);
-    Dispatcher dispatcher(io, *std::move(setup));
+    SmtpTransport transport(io.get_executor(),
+                            {&*tls, client_name(*file, this_host()), timeouts_of(file->smtp), file->smtp.idle},
+                            *key ? &**key : nullptr);
+    Dispatcher dispatcher(io, {*file, *key, this_host()}, transport);
     boost::asio::signal_set signals(io, SIGINT, SIGTERM);
-    std::function<void(const boost::system::error_code&, int)> on_signal =
-        [&, first = true](const boost::system::error_code& ec, int) mutable {
+    bool first = true; // not the handler's own: each wait has a copy of it
+    const std::function<void(const boost::system::error_code&, int)> on_signal =
+        [&](const boost::system::error_code& ec, int) {
             if (ec)
                 return;
             if (std::exchange(first, false))

@@ -70,7 +70,7 @@ Result<Secret> read_new_password(const std::string& prompt, const std::string& a
     auto first = ask(prompt);
     if (!first)
         return first;
-    const auto second = ask(again);
+    auto second = ask(again);
     if (!second)
         return second;
     if (first->reveal() != second->reveal())

@@ -104,7 +104,7 @@ Subject missing_user(const Case& c)
 
 bool has_usable_user(const Case& c)
 {
-    return c.user && c.user->enabled;
+    return c.user != nullptr && c.user->enabled;
 }
 
 Deciding deciding_mode(const Case& c)

@@ -76,7 +76,7 @@ Findings look_at(std::string_view text)
     for (std::size_t at = skip_ordinary(text, 0); at < text.size(); at = skip_ordinary(text, at)) {
         const char c = text[at];
         if (c != '\n' && c != '\r') {
-            found.encoded += c != '\t';
+            found.encoded += c != '\t' ? 1 : 0;
             ++at;
             for (; at < text.size() && is_beyond_ascii(text[at]); ++at)
                 ++found.encoded; // the rest of a word in another script, without a look at eight octets for each
@@ -134,7 +134,8 @@ bool is_qp_literal(char c)
 void append_qp_line(std::string& out, std::string_view line)
 {
     constexpr std::string_view digits = "0123456789ABCDEF";
-    std::array<char, max_qp_line> written; // of the line being written; a string grows too slowly by single characters
+    // Of the line being written, filled before it is read; a string grows too slowly by single characters.
+    std::array<char, max_qp_line> written; // NOLINT(cppcoreguidelines-pro-type-member-init)
     std::size_t column = 0;
     for (std::size_t at = 0; at < line.size(); ++at) {
         const char c = line[at];

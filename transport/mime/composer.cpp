@@ -34,7 +34,9 @@ Parts parts_of(const Message& message)
 // An estimate from above for everything but very long names and addresses.
 std::size_t literal_size(const Message& message, const Parts& parts)
 {
-    constexpr std::size_t frame = 1024, mailbox = 80, attachment = 512;
+    constexpr std::size_t frame = 1024;
+    constexpr std::size_t mailbox = 80;
+    constexpr std::size_t attachment = 512;
     std::size_t size = frame + message.subject.str().size() * 2;
     size += (message.to.size() + message.cc.size() + message.reply_to.size()) * mailbox;
     for (const auto& [name, text] : message.headers)

@@ -51,6 +51,8 @@ class Connection {
 public:
     Connection(std::unique_ptr<Wire> wire, Capabilities capabilities, std::string server, const OpenOptions& options);
     ~Connection();
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
 
     bool is_alive();       // before it is used again: the link is open and the server said nothing, such as a 421
     bool reusable() const; // after a message: in order, as far as we know

@@ -127,7 +127,7 @@ Opening::Action Opening::on_auth(const Reply& reply)
     return refuse(reply);
 }
 
-Opening::Action Opening::on_lost(const Loss& loss)
+Opening::Action Opening::on_lost(const Loss& loss) const
 {
     return Failed{outcome_of(loss, stage())};
 }
@@ -161,7 +161,7 @@ Opening::Action Opening::refuse(const Reply& reply) const
     return Failed{classify(stage(), reply)};
 }
 
-Opening::Action Opening::fail(Cause cause, Scope scope, std::string text) const
+Opening::Action Opening::fail(Cause cause, Scope scope, const std::string& text) const
 {
     return Failed{{Verdict::try_again, scope, cause, stage(), 0, {}, printable(text), {}}};
 }

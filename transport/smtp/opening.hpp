@@ -40,7 +40,7 @@ public:
     // octets_behind: how many had come behind this reply. Behind STARTTLS's they are an attack (RFC 3207 section 4.2).
     Action on_reply(const Reply& reply, std::size_t octets_behind);
     Action on_tls(); // the handshake succeeded
-    Action on_lost(const Loss& loss);
+    Action on_lost(const Loss& loss) const;
 
     Stage stage() const;
 
@@ -65,7 +65,7 @@ private:
     Action log_in();
     Action on_auth(const Reply& reply);
     Action refuse(const Reply& reply) const;
-    Action fail(Cause cause, Scope scope, std::string text) const;
+    Action fail(Cause cause, Scope scope, const std::string& text) const;
 
     Security security_;
     const ClientName& client_;

@@ -34,7 +34,7 @@ bool is_control(std::string_view character)
 // One to three digits at the front of `text`, taken off; empty: none.
 std::string_view take_number(std::string_view& text)
 {
-    const auto end = std::ranges::find_if_not(text, is_digit);
+    const auto* const end = std::ranges::find_if_not(text, is_digit);
     const auto size = static_cast<std::size_t>(end - text.begin());
     if (size > 3)
         return {};

@@ -92,7 +92,7 @@ struct Wire::Link : std::enable_shared_from_this<Link> {
     std::optional<asio::ssl::stream<tcp::socket&>> tls;
     std::optional<Loss> loss;
 
-    std::array<char, 8192> landing;
+    std::array<char, 8192> landing{};
     std::string_view unread; // of landing
     bool reading = false;    // at most one read at a time; it is never cancelled while the link is good
     bool stop_writing_on_answer = false;

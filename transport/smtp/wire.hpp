@@ -30,7 +30,7 @@ public:
     static constexpr std::size_t max_addresses = 16; // tried of one name, ours
 
     struct Unreachable {
-        Stage stage; // resolve or connect
+        Stage stage = Stage::connect; // or resolve
         Loss loss;
     };
     using Reached = std::variant<std::unique_ptr<Wire>, Unreachable>;

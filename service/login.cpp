@@ -1,0 +1,22 @@
+#include "service/login.hpp"
+
+#include <utility>
+
+namespace mailroom {
+
+Result<Login> login_for(const rules::Identity& identity, const queue::SealingKey* key)
+{
+    Login login{{identity.host, identity.port, identity.security}, std::nullopt, {}};
+    if (identity.password == nullptr)
+        return login;
+    if (key == nullptr)
+        return Error{"this service has no key to open the password with"};
+    auto password = key->open(*identity.password, queue::password_place(identity.password_owner));
+    if (!password)
+        return password.error();
+    login.fingerprint = key->fingerprint(identity.host, identity.account, *password);
+    login.credentials = smtp::Credentials{identity.account, *std::move(password)};
+    return login;
+}
+
+} // namespace mailroom

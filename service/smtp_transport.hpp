@@ -1,0 +1,32 @@
+// Carries messages by SMTP: gets a session for the account, submits, gives the session back. A session that turns out
+// to have been closed while nobody used it costs no try.
+#pragma once
+
+#include "queue/seal.hpp"
+#include "service/connections.hpp"
+#include "service/transport.hpp"
+
+#include <set>
+
+namespace mailroom {
+
+class SmtpTransport final : public Transport {
+public:
+    // key: null when the service has none; then nothing that needs a password comes here.
+    SmtpTransport(boost::asio::any_io_executor executor, Connections::Options options, const queue::SealingKey* key);
+
+    boost::asio::awaitable<Delivery> deliver(const Parcel& parcel) override;
+    void settings_changed(const Snapshot& snapshot) override;
+    void refusal_is_known(const Login& login) override;
+    boost::asio::awaitable<void> tidy() override;
+    void stop() override;
+    void abort() override;
+
+private:
+    Connections connections_;
+    const queue::SealingKey* key_;
+    std::set<smtp::Connection*> sending_;
+    bool stopping_ = false;
+};
+
+} // namespace mailroom

@@ -1,0 +1,40 @@
+// The seam between the dispatcher and what carries mail: SMTP here, Microsoft Graph later, nothing at all in
+// benchmarks.
+#pragma once
+
+#include "service/login.hpp"
+#include "service/rules/resolve_sender.hpp"
+#include "service/snapshot.hpp"
+#include "transport/content.hpp"
+#include "transport/outcome.hpp"
+#include "transport/smtp/transaction.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <functional>
+
+namespace mailroom {
+
+// One message, ready to go. Everything must live until deliver() ends.
+struct Parcel {
+    const rules::Identity& identity;
+    const smtp::Envelope& envelope;
+    Content& content;
+    const std::function<void()>& before_commit; // called just before the octets that may commit the message
+};
+
+class Transport {
+public:
+    virtual ~Transport() = default;
+
+    // Any number at the same time. Ends by itself; only stop() and abort() may end it sooner.
+    virtual boost::asio::awaitable<Delivery> deliver(const Parcel& parcel) = 0;
+
+    virtual void settings_changed(const Snapshot& snapshot) = 0;
+    virtual void refusal_is_known(const Login& login) = 0; // all dispatchers know that this login was refused
+    virtual boost::asio::awaitable<void> tidy() = 0;       // now and then: closes what is not needed any more
+    virtual void stop() = 0;  // ends what is not past its committing octet (Cause::stopped)
+    virtual void abort() = 0; // ends everything: what is past it is in doubt
+};
+
+} // namespace mailroom
