@@ -1,0 +1,133 @@
+"""What an ERP and its administrator do with mailroom: save settings, enqueue, ask what became of it. By SQL, as they do."""
+
+import contextlib
+import json
+
+import psycopg2
+from psycopg2 import sql
+
+from machine import wait_until
+
+STATES = """SELECT uid::text, state, reason FROM mailroom.depth
+            UNION ALL SELECT uid::text, outcome, NULL FROM mailroom.log"""
+
+
+class Erp:
+    """`erp = Erp(mailroom, database).prepare()`. Settings are named as on the command line; `from_` is `from`."""
+
+    def __init__(self, program, database):
+        self.program = program
+        self.database = database
+
+    def prepare(self):
+        """A key and a schema; the owner may make the roles, as a database's administrator would let it."""
+        self.database.cluster.execute(sql.SQL("ALTER ROLE {} CREATEROLE").format(sql.Identifier(self.database.owner)))
+        self.program.prepare()
+        return self
+
+    # Settings
+
+    def general(self, **settings):
+        return self.database.value("SELECT mailroom.save_general(%s)", [as_json(settings)])
+
+    def user(self, code, **settings):
+        return self.database.value("SELECT mailroom.save_user(%s, %s)", [code, as_json(settings)])
+
+    def form(self, code, **settings):
+        return self.database.value("SELECT mailroom.save_row(%s, %s)", [code, as_json(settings)])
+
+    def model(self, code, **settings):
+        return self.database.value("SELECT mailroom.save_model(%s, %s)", [code, as_json(settings)])
+
+    def password(self, *owner, secret):
+        """`erp.password("user", "ANNA", secret=...)`, by the command line: nobody else may seal."""
+        self.program.run("account", "password", *owner, input=secret + "\n")
+
+    def relay(self, code, server, **settings):
+        """A user who sends by a server that asks for no login."""
+        self.user(code, mode="smtp", server="localhost", port=server.port, login=False, email=f"{code.lower()}@example.test",
+                  **settings)
+
+    # Messages
+
+    def enqueue(self, **message):
+        """One message in a transaction of its own; its uid."""
+        return self.enqueue_many([message])[0]
+
+    def enqueue_many(self, messages, **connect):
+        """All in one transaction, as one invoice run; their uids."""
+        with contextlib.closing(psycopg2.connect(self.database.dsn, **connect)) as connection, connection, connection.cursor() as cursor:
+            return [enqueue(cursor, message) for message in messages]
+
+    def mobile_login(self):
+        """The connection string of a login that posts for MOBILE."""
+        name = self.database.name + "_mobile"
+        password = self.database.cluster.create_role(name, "IN ROLE mailroom_mobile")
+        return self.database.cluster.dsn(name, password, self.database.name)
+
+    def enqueue_mobile(self, **message):
+        with contextlib.closing(psycopg2.connect(self.mobile_login())) as connection, connection, connection.cursor() as cursor:
+            return enqueue(cursor, message)
+
+    # What became of them
+
+    def states(self):
+        """{uid: (state, reason)} of all messages there are."""
+        return {row["uid"]: (row["state"], row["reason"] or "") for row in self.database.rows(STATES)}
+
+    def state(self, uid):
+        return self.database.value("SELECT mailroom.state(%s)", [uid])
+
+    def story(self, uid):
+        return self.program.json("show", uid)
+
+    def wait_for(self, uids, state, reason="", timeout=30):
+        """Until all of them are in this state (and held for this reason)."""
+        uids = [uids] if isinstance(uids, str) else list(uids)
+
+        def others():
+            now = self.states()
+            return {uid: now.get(uid) for uid in uids if now.get(uid) != (state, reason)}
+
+        try:
+            wait_until(lambda: not others(), timeout, f"{state} {reason}", every=0.05)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}; {len(others())} of {len(uids)} are not: {dict(list(others().items())[:5])}") from None
+
+    def make_due(self):
+        """Retries and resends that wait for their time are due now."""
+        self.database.rows("""UPDATE mailroom.queue SET run_at = clock_timestamp()
+                               WHERE place_id = 0 AND state = 0 AND run_at > clock_timestamp()""")
+
+    def hurry_until(self, uids, state, reason="", timeout=30):
+        """As wait_for(), and no retry waits for its time meanwhile. A server in trouble still rests for a second or more."""
+        def there():
+            self.make_due()
+            now = self.states()
+            return all(now.get(uid) == (state, reason) for uid in uids)
+
+        uids = [uids] if isinstance(uids, str) else list(uids)
+        try:
+            wait_until(there, timeout, f"{state} {reason}", every=0.2)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}: {self.states()}") from None
+
+
+def as_json(settings):
+    return json.dumps({name.rstrip("_"): value for name, value in settings.items()})
+
+
+def enqueue(cursor, message):
+    cursor.execute("SELECT mailroom.enqueue(%s)::text", [json.dumps(message)])
+    return cursor.fetchone()[0]
+
+
+def letter(to="bruno@one.test", **more):
+    """A message with what it needs at least."""
+    return {"to": to, "subject": "a letter", "text": "hello\n", **more}
+
+
+def header_body(octets):
+    """The message as a server got it, in its two halves."""
+    head, _, body = octets.partition(b"\r\n\r\n")
+    return head, body

@@ -1,0 +1,261 @@
+"""The queue without a daemon: a migrated database for each test, logins of every role, and the statements of queue/sql by name.
+
+A database is a copy of one that `mailroom migrate` made once, so that a test costs a tenth of a second.
+"""
+
+import contextlib
+import json
+import secrets
+import threading
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2 import extras, sql
+
+from database import Database
+from machine import private_directory, wait_until
+from mailroom_program import Mailroom
+from postgres import PrivatePostgres
+
+STATEMENTS = Path(__file__).resolve().parents[2] / "queue" / "sql"
+ROLES = ("producer", "mobile", "worker", "operator", "administrator")
+ACCEPTED = {"to": "anna@example.test", "subject": "an invoice", "text": "hello\n"}
+
+
+class Session:
+    """A login's connection. `run` executes a statement of queue/sql, prepared as the program does it."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self._prepared = set()
+
+    def rows(self, statement, *parameters):
+        with self.connection.cursor(cursor_factory=extras.RealDictCursor) as cursor:
+            cursor.execute(statement, parameters or None)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def value(self, statement, *parameters):
+        [row] = self.rows(statement, *parameters)
+        [value] = row.values()
+        return value
+
+    def run(self, name, *parameters):
+        return self.rows(self._execute(name, parameters), *parameters)
+
+    def row(self, name, *parameters):
+        """The only row of a statement, as a tuple."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(self._execute(name, parameters), parameters or None)
+            [row] = cursor.fetchall()
+            return row
+
+    def ids(self, name, *parameters):
+        return sorted(row["id"] for row in self.run(name, *parameters))
+
+    def enqueue(self, message=None, **fields):
+        """The uid of ACCEPTED with these fields, or of a whole message (any JSON value)."""
+        message = {**ACCEPTED, **fields} if message is None else message
+        return self.value("SELECT mailroom.enqueue(%s::jsonb)::text", json.dumps(message))
+
+    def state(self, uid):
+        return self.value("SELECT mailroom.state(%s::uuid)", uid)
+
+    def save(self, kind, /, *code, **settings):
+        """`save("user", "ANNA", mode="smtp")`; `from_` is `from`. The advice."""
+        given = json.dumps({name.rstrip("_"): value for name, value in settings.items()})
+        return self.value(f"SELECT mailroom.save_{kind}({'%s, ' * len(code)}%s::jsonb)", *code, given)
+
+    def begin(self):
+        self.rows("BEGIN")
+
+    def commit(self):
+        self.rows("COMMIT")
+
+    def rollback(self):
+        self.rows("ROLLBACK")
+
+    def _execute(self, name, parameters):
+        if name not in self._prepared:
+            with self.connection.cursor() as cursor:
+                cursor.execute(f"PREPARE {name} AS\n" + (STATEMENTS / f"{name}.sql").read_text())
+            self._prepared.add(name)
+        return f"EXECUTE {name}" + ("(" + ", ".join(["%s"] * len(parameters)) + ")" if parameters else "")
+
+    @property
+    def pid(self):
+        return self.connection.info.backend_pid
+
+
+class Later:
+    """A call in a thread of its own, which may have to wait for a lock."""
+
+    def __init__(self, call):
+        self._outcome = None
+        self._thread = threading.Thread(target=self._run, args=[call], daemon=True)
+        self._thread.start()
+
+    def _run(self, call):
+        try:
+            self._outcome = (call(), None)
+        except Exception as error:  # raised again where the result is asked for
+            self._outcome = (None, error)
+
+    @property
+    def done(self):
+        return self._outcome is not None
+
+    def result(self):
+        self._thread.join(20)
+        assert self.done, "still waiting for a lock after 20 s"
+        value, error = self._outcome
+        if error:
+            raise error
+        return value
+
+
+class Store:
+    """One migrated database. `store.producer`, `store.worker` ... are sessions in autocommit; `store.root` is the superuser's."""
+
+    def __init__(self, cluster, template, passwords):
+        self.cluster = cluster
+        self.name = "s_" + secrets.token_hex(6)
+        self._passwords = passwords
+        self._sessions = []
+        cluster.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+            sql.Identifier(self.name), sql.Identifier(template)))
+
+    def __getattr__(self, login):
+        if login not in ("root", *self._passwords):
+            raise AttributeError(login)
+        session = self.session(login)
+        setattr(self, login, session)
+        return session
+
+    def session(self, login):
+        """One more connection of a login."""
+        user, password = (None, None) if login == "root" else self._passwords[login]
+        connection = self.cluster.connect(user, password, self.name, options="-c lock_timeout=15s")  # a test fails rather than hangs
+        self._sessions.append(connection)
+        return Session(connection)
+
+    def login(self, *roles):
+        """A session of a new login that is a member of these of our roles."""
+        name = "l_" + secrets.token_hex(6)
+        password = self.cluster.create_role(name, "IN ROLE " + ", ".join("mailroom_" + role for role in roles) if roles else "")
+        self._passwords = {**self._passwords, name: (name, password)}
+        return self.session(name)
+
+    def dispatcher(self, lease="1h", session=None):
+        """A new dispatcher's id."""
+        milliseconds = self.root.value("SELECT (extract(epoch FROM %s::interval) * 1000)::bigint", lease)
+        return (session or self.worker).run("register", "host", 1, "test", None, milliseconds)[0]["id"]
+
+    def beaten(self, dispatcher, ago, since=None):
+        """Its last beat was so long ago, the first of them without interruption `since` (an hour before, unless said)."""
+        self.root.rows("UPDATE mailroom.dispatcher SET beat_at = clock_timestamp() - %s::interval,"
+                       " beating_since = clock_timestamp() - %s::interval WHERE id = %s", ago, since or ago, dispatcher)
+
+    def place(self, key="hold/one", owners=(), self_releasing=True, session=None):
+        return (session or self.worker).run("place", key, key.split("/")[0], "subject", "remedy", json.dumps(list(owners)), self_releasing)[0]["id"]
+
+    def claim(self, dispatcher, limit=256, session=None):
+        return (session or self.worker).run("claim", dispatcher, limit, limit, limit)
+
+    def queue(self, uid):
+        """The live row of a message; None: there is none."""
+        rows = self.root.rows("SELECT * FROM mailroom.queue WHERE uid = %s::uuid", uid)
+        return rows[0] if rows else None
+
+    def log(self, uid):
+        rows = self.root.rows("SELECT * FROM mailroom.log WHERE uid = %s::uuid", uid)
+        return rows[0] if rows else None
+
+    def story(self, uid):
+        """Its events, in order."""
+        return self.root.rows("SELECT s.* FROM mailroom.story s JOIN mailroom.content c ON c.id = s.message_id"
+                              " WHERE c.uid = %s::uuid ORDER BY s.at", uid)
+
+    @property
+    def version(self):
+        return self.root.value("SELECT settings_version FROM mailroom.installation")
+
+    @contextlib.contextmanager
+    def blocked(self, session, call):
+        """Starts call(), which uses the session, and goes on once that waits for a lock."""
+        later = Later(call)
+        wait_until(lambda: later.done or self._waits_for_lock(session), 10, "a statement waiting for a lock")
+        assert not later.done, f"it did not have to wait: {later._outcome}"
+        yield later
+
+    def _waits_for_lock(self, session):
+        return self.root.value("SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'", session.pid)
+
+    def close(self):
+        for connection in self._sessions:
+            connection.close()
+        self.cluster.drop_database(self.name)
+
+
+def suspension(message, event="deferred", **more):
+    """What suspend.sql takes for a claimed message."""
+    return {"id": message["id"], "lease_no": message["lease_no"], "event": event, "place_id": 0, "delay_ms": 0, "counted": 0, "doubtful": 0, **more}
+
+
+def ending(message, outcome="sent", **more):
+    """What complete.sql and late_outcome.sql take for a claimed message."""
+    return {"id": message["id"], "lease_no": message["lease_no"], "outcome": outcome, "counted": 1, **more}
+
+
+def suspend(session, dispatcher, version, *suspensions):
+    return session.ids("suspend", dispatcher, version, json.dumps(suspensions))
+
+
+def complete(session, dispatcher, *endings):
+    return session.ids("complete", dispatcher, json.dumps(endings))
+
+
+@contextlib.contextmanager
+def refused(sqlstate, *texts):
+    """The block fails with this SQLSTATE, and each of the texts stands in what it says."""
+    with pytest.raises(psycopg2.Error) as caught:
+        yield caught
+    assert caught.value.pgcode == sqlstate, f"{caught.value.pgcode}: {caught.value}"
+    for text in texts:
+        assert text in str(caught.value), str(caught.value)
+
+
+@pytest.fixture(scope="session")
+def quick_postgres():
+    """A cluster that does not wait for the disk: what is tested here is not durability."""
+    with PrivatePostgres(fsync=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def migrated(quick_postgres, build_directory, certificates):
+    """The name of a database that `mailroom migrate` made, to be copied, and the logins of each role of the cluster."""
+    postgres = quick_postgres
+    template = Database(postgres, "template_store")
+    postgres.execute(f'ALTER ROLE "{template.owner}" CREATEROLE')
+    with Mailroom(build_directory / "service" / "mailroom", template.dsn, certificates.ca_file, private_directory("program")) as program:
+        program.run("migrate")
+    passwords = {role: ("login_" + role, postgres.create_role("login_" + role, "IN ROLE mailroom_" + role)) for role in ROLES}
+    passwords["other_producer"] = ("login_other", postgres.create_role("login_other", "IN ROLE mailroom_producer"))
+    passwords["nobody"] = ("login_nobody", postgres.create_role("login_nobody"))
+    return template.name, passwords
+
+
+@pytest.fixture
+def store(quick_postgres, migrated):
+    fresh = Store(quick_postgres, *migrated)
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture(scope="module")
+def shared_store(quick_postgres, migrated):
+    """For tests that leave nothing behind which another would mind."""
+    fresh = Store(quick_postgres, *migrated)
+    yield fresh
+    fresh.close()
