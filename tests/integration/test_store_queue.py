@@ -1,0 +1,206 @@
+"""The queue as a table: expiry, wake-ups, and what keeps it quick: indexes and updates that touch none."""
+
+import json
+
+import pytest
+
+from machine import wait_until
+from store import STATEMENTS, Store, complete, ending, migrated, quick_postgres, store, suspend, suspension  # noqa: F401
+
+PAST = "UPDATE mailroom.queue SET expires_at = clock_timestamp() - interval '1 minute' WHERE uid = ANY (%s::uuid[])"
+
+
+def many(store, count):
+    """Messages as enqueue makes them, quickly."""
+    store.producer.rows("SELECT mailroom.enqueue(jsonb_build_object('to', 'a' || i || '@b.c', 'subject', 'x', 'text', 'y')) FROM generate_series(1, %s) i", count)
+
+
+# Expiry
+
+def test_expired_messages_end_wherever_they_wait(store):
+    dispatcher = store.dispatcher()
+    waiting, scheduled, held, alive = (store.producer.enqueue(**fields) for fields in ({}, {"not_before": "2999-01-01T00:00:00Z"}, {"lane": "urgent"}, {}))
+    [message] = store.worker.run("claim", dispatcher, 1, 0, 0)
+    suspend(store.worker, dispatcher, store.version, suspension(message, "held", place_id=store.place()))
+    store.root.rows(PAST, [waiting, scheduled, held])
+    assert len(store.worker.run("expire", 1000)) == 3
+    for uid in (waiting, scheduled, held):
+        assert store.queue(uid) is None and store.producer.state(uid)["state"] == "expired"
+        assert store.log(uid)["reply"].startswith("not sent by ")
+    assert store.queue(alive) and store.worker.run("expire", 1000) == []
+
+
+def test_a_message_that_is_being_sent_does_not_expire(store):
+    uid = store.producer.enqueue()
+    dispatcher = store.dispatcher()
+    [message] = store.claim(dispatcher)
+    store.root.rows(PAST, [uid])
+    assert store.worker.run("expire", 1000) == []
+    assert complete(store.worker, dispatcher, ending(message)) == [message["id"]]
+
+
+def test_a_claim_says_that_a_message_has_expired(store):
+    uid = store.producer.enqueue()
+    store.root.rows(PAST, [uid])
+    assert store.claim(store.dispatcher())[0]["expired"] is True
+
+
+def test_expiry_goes_in_steps_and_two_at_once_share_the_work(store):
+    uids = [store.producer.enqueue() for _ in range(5)]
+    store.root.rows(PAST, uids)
+    second = store.session("worker")
+    store.worker.begin()
+    assert len(store.worker.run("expire", 2)) == 2
+    assert len(second.run("expire", 10)) == 3
+    store.worker.commit()
+    assert store.root.value("SELECT count(DISTINCT id) FROM mailroom.log WHERE outcome = 'expired'") == 5
+
+
+def test_a_message_in_doubt_that_expires_is_not_said_to_be_unsent(store):
+    """It may have arrived: nobody knows."""
+    uid = store.producer.enqueue()
+    dispatcher = store.dispatcher()
+    [message] = store.claim(dispatcher)
+    suspend(store.worker, dispatcher, store.version, suspension(message, "in_doubt", doubtful=1))
+    store.root.rows(PAST, [uid])
+    store.worker.run("expire", 1000)
+    end = store.log(uid)
+    assert end is None or not end["reply"].startswith("not sent")
+
+
+def test_a_message_that_some_have_got_expires_as_partly_sent(store):
+    uid = store.producer.enqueue(to=["a@b.c", "d@e.f"])
+    dispatcher = store.dispatcher()
+    [message] = store.claim(dispatcher)
+    results = [{"position": 0, "state": 1, "code": 250, "enhanced": "", "reply": "ok"}, {"position": 1, "state": 0, "code": 450, "enhanced": "", "reply": "later"}]
+    suspend(store.worker, dispatcher, store.version, suspension(message, counted=1, results=results))
+    store.root.rows(PAST, [uid])
+    store.worker.run("expire", 1000)
+    assert store.log(uid)["outcome"] == "partly_sent"
+
+
+# The wake-up
+
+def notified(store, session):
+    """How many wake-ups one enqueue gives."""
+    session.connection.notifies.clear()
+    store.producer.enqueue()
+    session.rows("SELECT 1")
+    session.connection.poll()
+    return len(session.connection.notifies)
+
+
+@pytest.mark.parametrize("dispatchers, wakes", [
+    ([], 0), ([("1 hour", True)], 1), ([("1 hour", False)], 0), ([("1 hour", False), ("1 hour", True)], 1), ([("1 hour", True)] * 3, 1), ([("1 minute", True)], 0)], ids=str)
+def test_an_enqueue_wakes_only_if_a_living_dispatcher_wants_it(store, dispatchers, wakes):
+    store.worker.rows("LISTEN mailroom_wake")
+    for lease, wants in dispatchers:
+        dispatcher = store.dispatcher()
+        store.worker.run("beat", dispatcher, wants)
+        store.root.rows("UPDATE mailroom.dispatcher SET lease = %s, beat_at = clock_timestamp() - interval '2 minutes' WHERE id = %s", lease, dispatcher)
+    assert notified(store, store.worker) == wakes
+
+
+def test_a_rolled_back_enqueue_wakes_nobody(store):
+    store.dispatcher()
+    store.worker.rows("LISTEN mailroom_wake")
+    store.producer.begin()
+    store.producer.enqueue()
+    store.producer.rollback()
+    store.worker.rows("SELECT 1")
+    store.worker.connection.poll()
+    assert store.worker.connection.notifies == []
+
+
+# What keeps it quick
+
+def counters(store):
+    return store.root.rows("SELECT n_tup_upd, n_tup_hot_upd, seq_tup_read, n_tup_ins FROM pg_stat_user_tables WHERE relid = 'mailroom.queue'::regclass")[0]
+
+
+def settled_counters(store, column, value):
+    """The counters once the sessions have reported that much."""
+    for session in (store.worker, store.producer):
+        session.rows("SELECT pg_stat_force_next_flush()")
+        session.rows("SELECT 1")
+    return wait_until(lambda: (now := counters(store))[column] >= value and now, 20, f"{column} of at least {value}")
+
+
+def test_nine_in_ten_claims_touch_no_index(store):
+    many(store, 2000)
+    dispatcher = store.dispatcher()
+    claimed = 0
+    while messages := store.claim(dispatcher, 256):
+        claimed += len(messages)
+    assert claimed == 2000
+    now = settled_counters(store, "n_tup_upd", 2000)
+    assert now["n_tup_hot_upd"] / now["n_tup_upd"] >= 0.9
+
+
+@pytest.fixture(scope="module")
+def full_store(quick_postgres, migrated):
+    """20,000 bulk messages wait and after them ten urgent ones; 20,000 are held in one place and ten in another."""
+    store = Store(quick_postgres, *migrated)
+    many_held, few_held = store.place("hold/many"), store.place("hold/few")
+    assert store.dispatcher() == 1
+    for place, lane, count in ((0, 2, 20_000), (0, 0, 10), (many_held, 1, 20_000), (few_held, 1, 10)):
+        store.root.rows("INSERT INTO mailroom.queue (place_id, lane, source, addressed, size, uid)"
+                        " SELECT %s, %s, 0, false, 0, gen_random_uuid() FROM generate_series(1, %s)", place, lane, count)
+    store.root.rows("UPDATE mailroom.place SET release_before = clock_timestamp() WHERE id = %s", few_held)
+    store.root.rows("ANALYZE mailroom.queue")
+    yield store
+    store.close()
+
+
+def plan(session, name, *parameters, options="FORMAT JSON"):
+    """The nodes of the plan that a daemon gets once it has run the statement for a while."""
+    session.begin()
+    session.rows(f"PREPARE planned AS\n{(STATEMENTS / f'{name}.sql').read_text()}")
+    arguments = ", ".join(["%s"] * len(parameters))
+    for _ in range(7):  # PostgreSQL considers a general plan after five
+        session.rows(f"EXPLAIN EXECUTE planned({arguments})", *parameters)
+    [row] = session.rows(f"EXPLAIN ({options}) EXECUTE planned({arguments})", *parameters)
+    session.rows("DEALLOCATE planned")
+    session.rollback()
+    return list(nodes(row["QUERY PLAN"][0]["Plan"]))
+
+
+def nodes(node):
+    yield node
+    for child in node.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("name, parameters, index", [
+    ("claim", (1, 16, 8, 4), "queue_order"), ("expire", (1000,), "queue_expiry"),
+    ("complete", (1, json.dumps([{"id": 1, "lease_no": 1}])), "queue_pkey"), ("suspend", (1, 1, json.dumps([{"id": 1, "lease_no": 1}])), "queue_pkey")])
+def test_a_statement_of_the_daemon_finds_its_messages_by_an_index(full_store, name, parameters, index):
+    found = plan(full_store.worker, name, *parameters)
+    assert index in {node.get("Index Name") for node in found}
+    assert [node for node in found if node["Node Type"] == "Seq Scan" and node.get("Relation Name") == "queue"] == []
+
+
+def test_a_claim_sorts_nothing_and_does_not_walk_past_other_lanes(full_store):
+    found = plan(full_store.worker, "claim", 1, 16, 8, 4, options="FORMAT JSON, ANALYZE, BUFFERS")
+    assert [node for node in found if "Sort" in node["Node Type"]] == []
+    blocks = [node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in found if node.get("Index Name") == "queue_order"]
+    assert len(blocks) == 3 and sum(blocks) < 60
+
+
+def test_a_release_reads_what_it_releases_and_not_what_waits_elsewhere(full_store):
+    found = plan(full_store.worker, "release", 1000, options="FORMAT JSON, ANALYZE")
+    scans = [node for node in found if node.get("Relation Name") == "queue" and "Scan" in node["Node Type"]]
+    assert scans and max(node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0) for node in scans) < 1000
+
+
+@pytest.mark.parametrize("ask", ["state", "story"])
+def test_asking_for_one_message_does_not_read_the_whole_queue(store, ask):
+    many(store, 3000)
+    uid = store.producer.enqueue()
+    store.root.rows("ANALYZE mailroom.queue")
+    session = store.operator
+    before = settled_counters(store, "n_tup_ins", 3001)["seq_tup_read"]
+    assert session.state(uid) if ask == "state" else session.run("story", uid)
+    session.rows("SELECT pg_stat_force_next_flush()")
+    session.rows("SELECT 1")
+    assert counters(store)["seq_tup_read"] - before < 1000
