@@ -16,6 +16,7 @@
 namespace mailroom {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t low_water = 128; // decided messages below which the next batch is claimed, ours
@@ -95,7 +96,8 @@ boost::asio::awaitable<void> Dispatcher::run()
             boost::asio::post(io_, [this, notification] { heard(notification); });
         });
     while (!stopping_) {
-        co_await progress_.wait_for(setup_.file.smtp.idle);
+        const auto interval = std::clamp<milliseconds>(setup_.file.smtp.idle, milliseconds(100), milliseconds(5'000));
+        co_await progress_.wait_for(interval);
         co_await transport_.tidy();
     }
     co_await wind_down();

@@ -66,7 +66,10 @@ boost::asio::awaitable<void> Enrollment::enrol()
 boost::asio::awaitable<void> Enrollment::beat()
 {
     const auto started = std::chrono::steady_clock::now();
-    const auto job = [this](pg::Connection& connection) { return queue::beat(connection, *id_, wants_wake_); };
+    // By value: the lane's thread runs it.
+    const auto job = [id = *id_, wants = wants_wake_](pg::Connection& connection) {
+        return queue::beat(connection, id, wants);
+    };
     auto beaten = co_await lane_.run<queue::Beat>(job);
     if (!beaten) {
         trouble("no heartbeat, nothing new is sent until it is back: " + pg::explain(beaten.error()));
@@ -110,7 +113,7 @@ boost::asio::awaitable<void> Enrollment::resign()
 {
     if (!id_)
         co_return;
-    const auto job = [this](pg::Connection& connection) { return queue::resign(connection, *id_); };
+    const auto job = [id = *id_](pg::Connection& connection) { return queue::resign(connection, id); };
     auto resigned = co_await lane_.run<void>(job);
     if (!resigned)
         log::warning("dispatcher {} could not sign off: {}", *id_, pg::explain(resigned.error()));

@@ -20,8 +20,8 @@ namespace mailroom {
 class Enrollment {
 public:
     // changed: called when the version of the settings may have risen, and when the enrolment did.
-    Enrollment(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, queue::Registration registration,
-               std::string installation, std::function<void()> changed);
+    Enrollment(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane,
+               queue::Registration registration, std::string installation, std::function<void()> changed);
 
     boost::asio::awaitable<void> run(); // until stop()
     boost::asio::awaitable<void> resign();

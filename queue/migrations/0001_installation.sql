@@ -19,10 +19,6 @@ REVOKE ALL ON SCHEMA mailroom FROM PUBLIC;
 GRANT USAGE ON SCHEMA mailroom
    TO mailroom_producer, mailroom_mobile, mailroom_worker, mailroom_operator, mailroom_administrator;
 
--- No function of ours is for everybody: each grant below is meant.
-ALTER DEFAULT PRIVILEGES IN SCHEMA mailroom REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
-ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
-
 CREATE TABLE mailroom.installation (
     singleton        boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     name             text,                              -- NULL until the first `mailroom migrate` names it

@@ -91,6 +91,7 @@ CREATE FUNCTION mailroom.address_problem(value text) RETURNS text LANGUAGE sql I
             THEN format('"%s" is too long for an e-mail address (64 octets before the @, 254 in all)', left(value, 60))
         WHEN value !~ ('^[A-Za-z0-9!#$%&''*+/=?^_`{|}~\u00A0-\U0010FFFF-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~\u00A0-\U0010FFFF-]+)*'
                     || '@(?!-)[A-Za-z0-9\u00A0-\U0010FFFF-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9\u00A0-\U0010FFFF-]{1,63}(?<!-))*$')
+          OR EXISTS (SELECT FROM regexp_split_to_table(split_part(value, '@', 2), '\.') label WHERE octet_length(label) > 63) -- octets, as config/address.cpp
             THEN format('"%s" is not an e-mail address', regexp_replace(left(value, 254), '[\u0001-\u001F\u007F-\u009F]', '?', 'g'))
     END
 $$;
@@ -144,7 +145,8 @@ BEGIN
     ELSIF name = 'from' OR setting = 'user.email' THEN
         IF scalar <> '' THEN
             RETURN coalesce(mailroom.address_problem(coalesce(mailroom.address_of(scalar), '')),
-                            CASE WHEN mailroom.has_control(scalar) THEN 'contains a control character' END);
+                            CASE WHEN mailroom.has_control(scalar) THEN 'contains a control character'
+                                 WHEN octet_length(scalar) > 600 THEN 'is longer than 600 octets' END);
         END IF;
     ELSIF name = 'account' AND kind IN ('general', 'user') OR name = 'name' AND kind <> 'general' THEN
         IF octet_length(scalar) > 254 OR mailroom.has_control(scalar) THEN
@@ -163,7 +165,7 @@ END $$;
 -- The settings as columns: checked as a whole, every problem named at once.
 CREATE FUNCTION mailroom.checked_settings(kind text, settings jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    edition text := coalesce(CASE WHEN kind = 'general' THEN settings ->> 'edition' END, (SELECT g.edition FROM mailroom.general g));
+    edition text := coalesce(CASE WHEN kind = 'general' THEN btrim(settings ->> 'edition') END, (SELECT g.edition FROM mailroom.general g));
     problems text;
 BEGIN
     IF jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN

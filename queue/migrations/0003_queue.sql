@@ -57,6 +57,8 @@ CREATE TABLE mailroom.content (
     body_text   text,
     body_html   text,
     document    text,
+    form_code   text, -- as named by the producer; MOBILE's are references and not checked
+    model_code  text,
     attachments smallint NOT NULL DEFAULT 0
 );
 

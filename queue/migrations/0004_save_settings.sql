@@ -21,6 +21,8 @@ DECLARE
     old general;
     new general;
     advice text[] := '{}';
+    inherited text;
+    shown integer;
 BEGIN
     SELECT * INTO STRICT old FROM general FOR UPDATE;
     new := jsonb_populate_record(old, given);
@@ -29,15 +31,23 @@ BEGIN
         new.mode := 'smtp';
         new.mode_saved := true;
     END IF;
-    IF new.password IS NOT NULL AND (new.account, new.server) IS DISTINCT FROM (old.account, old.server) THEN
+    IF new.password IS NOT NULL AND (new.account IS DISTINCT FROM old.account OR old.server NOT IN ('', new.server)) THEN
         new.password := NULL;
         advice := advice || 'general: the password belonged to another account or server and was removed; enter it again'::text;
     END IF;
-    IF new.port = 465 AND NOT new.use_ssl THEN
+    IF new.port = 465 AND NOT new.use_ssl OR new.user_port = 465 AND NOT new.user_use_ssl THEN
         advice := advice || 'general: port 465 is meant for TLS; without "Use SSL Encoding" nothing is encrypted'::text;
     END IF;
-    DELETE FROM general;
-    INSERT INTO general SELECT new.*;
+    inherited := coalesce(nullif(new.user_server, ''), new.server);
+    SELECT count(*) INTO shown FROM users WHERE server = '' AND password IS NOT NULL;
+    IF shown > 0 AND inherited IS DISTINCT FROM coalesce(nullif(old.user_server, ''), old.server) THEN
+        advice := advice || format('general: %s users inherit the server; each password of theirs will be shown to "%s"', shown, inherited);
+    END IF;
+    -- In place: whoever waits for the row must find it again.
+    UPDATE general SET edition = new.edition, default_user_mode = new.default_user_mode, mode = new.mode, mode_saved = new.mode_saved,
+           account = new.account, from_address = new.from_address, server = new.server, port = new.port, use_ssl = new.use_ssl, login = new.login,
+           allow_cleartext = new.allow_cleartext, user_server = new.user_server, user_port = new.user_port, user_use_ssl = new.user_use_ssl,
+           user_login = new.user_login, user_allow_cleartext = new.user_allow_cleartext, send_as = new.send_as, password = new.password;
     PERFORM settings_changed(NULL); -- users inherit from General
     RETURN advice;
 END $$;
@@ -50,6 +60,7 @@ DECLARE
     shared general;
     old users;
     new users;
+    known text;
     advice text[] := '{}';
 BEGIN
     INSERT INTO users (code) VALUES (own_code) ON CONFLICT DO NOTHING;
@@ -65,9 +76,14 @@ BEGIN
             new.login := shared.login; new.allow_cleartext := shared.allow_cleartext;
         END IF;
     END IF;
-    IF new.password IS NOT NULL AND (new.account IS DISTINCT FROM old.account OR (old.server <> '' AND new.server <> old.server)) THEN
+    known := coalesce(nullif(old.server, ''), nullif(shared.user_server, ''), shared.server); -- the server that the password was entered for
+    IF new.password IS NOT NULL AND (new.account IS DISTINCT FROM old.account
+            OR known <> '' AND known <> coalesce(nullif(new.server, ''), nullif(shared.user_server, ''), shared.server)) THEN
         new.password := NULL;
         advice := advice || format('user %s: the password belonged to another account or server and was removed; enter it again', own_code);
+    END IF;
+    IF new.port = 465 AND NOT new.use_ssl THEN
+        advice := advice || format('user %s: port 465 is meant for TLS; without "Use SSL Encoding" nothing is encrypted', own_code);
     END IF;
     UPDATE users SET name = new.name, enabled = new.enabled, email = new.email, mode = new.mode, account = new.account,
            from_address = new.from_address, server = new.server, port = new.port, use_ssl = new.use_ssl, login = new.login,
@@ -137,7 +153,7 @@ BEGIN
     IF user_code IS NULL THEN
         SELECT coalesce(nullif(btrim(g.account), ''), g.server) INTO name FROM general g;
     ELSE
-        SELECT coalesce(nullif(btrim(u.account), ''), btrim(u.email)) INTO name FROM users u WHERE u.code = btrim(user_code);
+        SELECT coalesce(nullif(btrim(u.account), ''), nullif(btrim(u.email), ''), u.code) INTO name FROM users u WHERE u.code = btrim(user_code);
         IF NOT FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no user "%s"', user_code);
         END IF;

@@ -24,7 +24,8 @@ BEGIN
     FOR item IN SELECT value FROM jsonb_array_elements(CASE jsonb_typeof(given) WHEN 'array' THEN given ELSE jsonb_build_array(given) END)
     LOOP
         place := CASE jsonb_typeof(given) WHEN 'array' THEN format('%s[%s]', field, position) ELSE field END;
-        IF jsonb_typeof(item) = 'object' AND (item - 'name' - 'address') = '{}' THEN
+        IF jsonb_typeof(item) = 'object' AND (item - 'name' - 'address') = '{}' AND jsonb_typeof(item -> 'address') = 'string'
+           AND coalesce(jsonb_typeof(item -> 'name'), 'null') IN ('string', 'null') THEN
             name := coalesce(item ->> 'name', '');
             address := btrim(coalesce(item ->> 'address', ''));
         ELSIF jsonb_typeof(item) = 'string' THEN
@@ -130,17 +131,21 @@ BEGIN
         IF parsed.media_type !~ '^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$' OR parsed.media_type ~ '^(multipart|message)/' THEN
             found := found || mailroom.problem(place || '.type', 'is not a media type such as application/pdf');
         END IF;
-        IF parsed.content_id !~ '^[!-;=?-~]{1,200}$' THEN
+        IF jsonb_typeof(item -> 'content_id') NOT IN ('string', 'null') THEN
+            found := found || mailroom.problem(place || '.content_id', 'must be a text');
+        ELSIF parsed.content_id !~ '^[!-;=?-~]{1,200}$' THEN
             found := found || mailroom.problem(place || '.content_id', 'must be 1 to 200 printable US-ASCII characters without < and >');
         END IF;
         BEGIN
             parsed.bytes := decode(item ->> 'content', 'base64');
-            IF parsed.bytes IS NULL THEN
+            IF jsonb_typeof(item -> 'content') NOT IN ('string', 'null') THEN
+                found := found || mailroom.problem(place || '.content', 'must be a text');
+            ELSIF parsed.bytes IS NULL THEN
                 found := found || mailroom.problem(place || '.content', 'is missing');
             END IF;
         EXCEPTION WHEN invalid_parameter_value THEN
             parsed.bytes := '';
-            found := found || mailroom.problem(place || '.content', 'is not base64');
+            found := found || mailroom.problem(place || '.content', CASE jsonb_typeof(item -> 'content') WHEN 'string' THEN 'is not base64' ELSE 'must be a text' END);
         END;
         parsed.size := coalesce(octet_length(parsed.bytes), 0);
         attachments := attachments || parsed;
@@ -199,13 +204,22 @@ BEGIN
     END IF;
     SELECT * INTO STRICT limits FROM installation;
 
+    -- Asked again: the answer is the first one, whatever has changed since (its expiry passed, its form was renamed).
+    IF jsonb_typeof(message -> 'idempotency_key') = 'string' THEN
+        v_digest := sha256(convert_to((message - 'idempotency_key')::text, 'UTF8'));
+        SELECT i.uid INTO earlier FROM idempotency i WHERE i.source = v_source AND i.key = message ->> 'idempotency_key' AND i.digest = v_digest;
+        IF FOUND THEN
+            RETURN earlier.uid;
+        END IF;
+    END IF;
+
     SELECT coalesce(jsonb_agg(jsonb_build_object('field', key, 'reason', 'there is no such field')), '[]') INTO problems
       FROM jsonb_object_keys(message) key
      WHERE key <> ALL (ARRAY['user', 'form', 'model', 'to', 'cc', 'bcc', 'reply_to', 'subject', 'text', 'html', 'headers', 'attachments',
                              'document', 'batch', 'idempotency_key', 'lane', 'not_before', 'expires_at']);
 
     -- Short texts. The subject may be empty, but it must be meant.
-    IF message -> 'subject' IS NULL THEN
+    IF message ->> 'subject' IS NULL THEN
         problems := problems || problem('subject', 'is missing');
     END IF;
     FOR field, reason IN
@@ -217,6 +231,9 @@ BEGIN
             problems := problems || problem(field, reason);
         END IF;
     END LOOP;
+    IF message ->> 'idempotency_key' = '' THEN
+        problems := problems || problem('idempotency_key', 'must not be empty');
+    END IF;
 
     -- Who gets it.
     FOREACH field IN ARRAY ARRAY['to', 'cc', 'bcc'] LOOP
@@ -235,6 +252,9 @@ BEGIN
         SELECT * INTO parsed FROM parse_addresses('reply_to', message -> 'reply_to');
         reply_to := parsed.addresses;
         problems := problems || parsed.problems;
+        IF jsonb_array_length(reply_to) > 20 THEN
+            problems := problems || problem('reply_to', 'more than 20 addresses');
+        END IF;
     END IF;
 
     -- What it says.
@@ -264,12 +284,15 @@ BEGIN
     END IF;
     FOREACH field IN ARRAY ARRAY['not_before', 'expires_at'] LOOP
         BEGIN
-            IF field = 'not_before' THEN
+            IF jsonb_typeof(message -> field) NOT IN ('string', 'null') OR message ->> field !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN
+                RAISE invalid_datetime_format; -- neither words ("infinity", "tomorrow") nor an order of day and month that the session decides
+            ELSIF field = 'not_before' THEN
                 v_not_before := (message ->> field)::timestamptz;
             ELSE
                 v_expires_at := (message ->> field)::timestamptz;
             END IF;
-        EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_text_representation OR invalid_parameter_value THEN
+        EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_text_representation OR invalid_parameter_value
+                       OR invalid_time_zone_displacement_value THEN
             problems := problems || problem(field, 'is not a time such as 2026-12-31T18:00:00+01:00');
         END;
     END LOOP;
@@ -297,7 +320,6 @@ BEGIN
     SELECT u.id INTO v_user_id FROM users u WHERE u.code = btrim(message ->> 'user');
 
     IF message ->> 'idempotency_key' IS NOT NULL THEN
-        v_digest := sha256(convert_to((message - 'idempotency_key')::text, 'UTF8'));
         INSERT INTO idempotency (source, key, uid, digest) VALUES (v_source, message ->> 'idempotency_key', new_uid, v_digest) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             SELECT i.uid, i.digest INTO STRICT earlier FROM idempotency i WHERE i.source = v_source AND i.key = message ->> 'idempotency_key';
@@ -313,9 +335,9 @@ BEGIN
             coalesce(btrim(v_row.from_address), btrim(v_model.from_address), '') <> '', total, v_user_id, v_row.id, v_model.id,
             greatest(v_not_before, clock_timestamp()), v_expires_at, new_uid, nullif(btrim(message ->> 'user'), ''), message ->> 'batch')
     RETURNING id INTO new_id;
-    INSERT INTO content (id, uid, recipients, reply_to, subject, headers, body_text, body_html, document, attachments)
+    INSERT INTO content (id, uid, recipients, reply_to, subject, headers, body_text, body_html, document, form_code, model_code, attachments)
     VALUES (new_id, new_uid, recipients, nullif(reply_to, '[]'), message ->> 'subject', nullif(nullif(message -> 'headers', 'null'), '{}'), message ->> 'text',
-            message ->> 'html', message ->> 'document', cardinality(files));
+            message ->> 'html', message ->> 'document', message ->> 'form', message ->> 'model', cardinality(files));
     IF cardinality(files) > 0 THEN
         INSERT INTO attachment (message_id, position, name, media_type, content_id, size, bytes)
         SELECT new_id, f.position, f.name, f.media_type, f.content_id, f.size, f.bytes FROM unnest(files) f;

@@ -1,5 +1,9 @@
 -- Who may do what. Producers reach functions only; the worker reaches what it moves; passwords leave the database only sealed.
 
+-- No function of ours is for everybody: each grant below is meant. Not by default privileges: those of one schema cannot take this away, and
+-- those of the owner would change what the ERP's own functions get. Every later migration that makes a function says this again.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mailroom FROM PUBLIC;
+
 GRANT EXECUTE ON FUNCTION mailroom.enqueue(jsonb), mailroom.state(uuid) TO mailroom_producer, mailroom_mobile, mailroom_operator;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON mailroom.queue, mailroom.dispatcher, mailroom.refused_login, mailroom.refused_sender, mailroom.recipient_result,
@@ -13,7 +17,7 @@ GRANT EXECUTE ON FUNCTION mailroom.settings_changed(text[]), mailroom.default_us
 
 GRANT SELECT ON mailroom.depth, mailroom.queue, mailroom.place, mailroom.story, mailroom.log, mailroom.recipient_result, mailroom.dispatcher,
       mailroom.refused_login, mailroom.refused_sender, mailroom.rows, mailroom.models, mailroom.installation, mailroom.migrations TO mailroom_operator;
-GRANT SELECT (id, uid, posted_by, recipients, reply_to, document, attachments) ON mailroom.content TO mailroom_operator; -- no subject, no body
+GRANT SELECT (id, uid, posted_by, recipients, reply_to, document, form_code, model_code, attachments) ON mailroom.content TO mailroom_operator; -- no subject, no body
 GRANT EXECUTE ON FUNCTION mailroom.category(smallint, integer, integer, boolean), mailroom.lane_name(smallint), mailroom.probe(text)
    TO mailroom_operator, mailroom_administrator;
 GRANT SELECT ON mailroom.migrations TO mailroom_producer, mailroom_mobile; -- what `mailroom send` looks at first

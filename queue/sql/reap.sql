@@ -1,9 +1,10 @@
 -- Takes up to $2 messages from dispatchers whose lease is over: what they did with them is unknown, so each becomes in doubt.
 -- The first doubt is resent after $3 milliseconds where that is not NULL; every other waits in the place $4 for an operator.
--- Nobody reaps ($1) before it has itself beaten for one whole lease without interruption, nor within one lease after the server's start.
+-- Nobody reaps ($1) before it has itself beaten for one whole lease without interruption, nor within one lease after the server's start, nor after
+-- its own heartbeat is over: an outage of the database is not the death of all others.
 WITH reaper AS MATERIALIZED (
     SELECT FROM mailroom.dispatcher d
-     WHERE d.id = $1::bigint AND d.beating_since + d.lease <= clock_timestamp() AND pg_postmaster_start_time() + d.lease <= clock_timestamp()),
+     WHERE d.id = $1::bigint AND d.beat_at + d.lease > clock_timestamp() AND d.beating_since + d.lease <= clock_timestamp() AND pg_postmaster_start_time() + d.lease <= clock_timestamp()),
 dead AS MATERIALIZED (
     SELECT d.id FROM mailroom.dispatcher d WHERE d.beat_at + d.lease < clock_timestamp() AND EXISTS (SELECT FROM reaper) FOR UPDATE SKIP LOCKED),
 picked AS MATERIALIZED (

@@ -2,11 +2,13 @@
 -- Returns how many were moved.
 WITH wanted AS MATERIALIZED (SELECT id, release_before FROM mailroom.place WHERE release_before IS NOT NULL),
 picked AS MATERIALIZED (
-    SELECT q.id FROM mailroom.queue q JOIN wanted w ON w.id = q.place_id
-     WHERE q.run_at <= w.release_before AND q.state = 0
-     ORDER BY q.place_id, q.lane, q.run_at, q.id LIMIT $1::integer FOR UPDATE OF q SKIP LOCKED),
+    SELECT held.id FROM wanted w CROSS JOIN LATERAL ( -- a range of the index for each place
+        SELECT q.id FROM mailroom.queue q WHERE q.place_id = w.id AND q.run_at <= w.release_before AND q.state = 0
+         ORDER BY q.lane, q.run_at, q.id LIMIT $1::integer FOR UPDATE SKIP LOCKED) held
+     LIMIT $1::integer),
 moved AS (
-    UPDATE mailroom.queue q SET place_id = 0, run_at = clock_timestamp() FROM picked p WHERE q.id = p.id RETURNING q.id, q.lease_no),
+    UPDATE mailroom.queue q SET place_id = 0, run_at = clock_timestamp() WHERE q.id = ANY (ARRAY(SELECT id FROM picked))
+    RETURNING q.id, q.lease_no),
 told AS (
     INSERT INTO mailroom.story (message_id, lease_no, event, note) SELECT id, lease_no, 'released', 'a setting or a status changed' FROM moved),
 finished AS (

@@ -1,11 +1,11 @@
 -- The story of the message $1 (uid), as JSON: who sends it and why, each attempt, every recipient. No row: there is none.
 WITH message AS (
-    SELECT c.id, c.uid, c.posted_by, c.recipients, c.document, c.attachments FROM mailroom.content c WHERE c.uid = $1::uuid),
+    SELECT c.id, c.uid, c.posted_by, c.recipients, c.document, c.form_code, c.model_code, c.attachments FROM mailroom.content c WHERE c.uid = $1::uuid),
 facts AS (
     SELECT q.id, 'live' AS place, d.state, d.category, d.lane, q.user_code, q.row_id, q.model_id, q.batch, q.attempts, q.doubts, q.enqueued_at, q.expires_at,
            NULL::timestamptz AS ended_at, nullif(d.reason, '') AS reason, nullif(d.subject, '') AS subject, nullif(d.remedy, '') AS remedy,
            CASE WHEN d.state IN ('deferred', 'scheduled', 'in_doubt') THEN q.run_at END AS next_attempt
-      FROM mailroom.queue q JOIN message m ON m.id = q.id JOIN mailroom.depth d ON d.uid = q.uid
+      FROM mailroom.queue q JOIN message m ON m.id = q.id CROSS JOIN LATERAL (SELECT * FROM mailroom.depth x WHERE x.id = q.id OFFSET 0) d
     UNION ALL
     SELECT l.id, 'ended', l.outcome, mailroom.category(l.source, l.row_id, l.model_id, l.addressed), mailroom.lane_name(l.lane), l.user_code, l.row_id,
            l.model_id, l.batch, l.attempts, l.doubts, l.enqueued_at, NULL, l.ended_at, NULL, NULL, NULL, NULL
@@ -18,7 +18,8 @@ events AS (
       FROM mailroom.log l JOIN message m ON m.uid = l.uid)
 SELECT (to_jsonb(f) - 'id' - 'place' - 'row_id' - 'model_id' || jsonb_build_object(
     'uid', m.uid, 'posted_by', m.posted_by, 'document', m.document, 'attachments', m.attachments,
-    'form', (SELECT code FROM mailroom.rows WHERE id = f.row_id), 'model', (SELECT code FROM mailroom.models WHERE id = f.model_id),
+    'form', coalesce((SELECT code FROM mailroom.rows WHERE id = f.row_id), m.form_code),
+    'model', coalesce((SELECT code FROM mailroom.models WHERE id = f.model_id), m.model_code),
     'possible_duplicate', f.doubts > 0,
     'recipients', (
         SELECT jsonb_agg(jsonb_build_object('kind', r.value ->> 'kind', 'address', r.value ->> 'address',

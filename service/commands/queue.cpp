@@ -13,9 +13,12 @@ namespace json = boost::json;
 
 bool is_uuid(std::string_view text)
 {
-    return text.size() == 36 && std::ranges::all_of(text, [](char c) {
-               return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '-';
-           });
+    constexpr std::string_view pattern = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh";
+    const auto fits = [](char c, char wanted) {
+        const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+        return wanted == '-' ? c == '-' : digit;
+    };
+    return std::ranges::equal(text, pattern, fits);
 }
 
 void print_depth(const json::value& depth)

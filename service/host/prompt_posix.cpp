@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <csignal>
 #include <cstdio>
 #include <termios.h>
 #include <unistd.h>
@@ -9,11 +11,17 @@
 namespace mailroom::host {
 namespace {
 
-// Turns the terminal's echo off as long as it lives.
+volatile std::sig_atomic_t interrupted = 0;
+
+// Turns the terminal's echo off as long as it lives, and sees to it that a signal does not leave it so.
 class SilentTerminal {
 public:
     SilentTerminal()
     {
+        struct sigaction note = {};
+        note.sa_handler = [](int) { interrupted = 1; }; // without SA_RESTART: read() ends
+        for (std::size_t i = 0; i < signals.size(); ++i)
+            ::sigaction(signals[i], &note, &handlers_[i]);
         ::tcgetattr(STDIN_FILENO, &before_);
         termios silent = before_;
         silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
@@ -22,12 +30,17 @@ public:
     ~SilentTerminal()
     {
         ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
+        for (std::size_t i = 0; i < signals.size(); ++i)
+            ::sigaction(signals[i], &handlers_[i], nullptr);
         fmt::print(stderr, "\n");
     }
     SilentTerminal(const SilentTerminal&) = delete;
     SilentTerminal& operator=(const SilentTerminal&) = delete;
 
 private:
+    static constexpr std::array signals{SIGINT, SIGTERM, SIGHUP};
+
+    std::array<struct sigaction, signals.size()> handlers_{};
     termios before_{};
 };
 
@@ -40,6 +53,10 @@ Result<Secret> read_line()
             wipe(line);
             return Error{"the password is longer than 1024 octets"};
         }
+    }
+    if (interrupted != 0) {
+        wipe(line);
+        return Error{"interrupted: nothing was stored"};
     }
     if (!line.empty() && line.back() == '\r')
         line.pop_back();
@@ -56,8 +73,8 @@ Result<Secret> read_line()
 
 Result<Secret> ask(const std::string& prompt)
 {
+    const SilentTerminal silent; // first: a person or a program may answer the prompt at once
     fmt::print(stderr, "{}", prompt);
-    const SilentTerminal silent;
     return read_line();
 }
 

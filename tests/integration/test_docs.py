@@ -208,7 +208,7 @@ def test_every_mail_setting_is_documented_and_no_other(installation, kind, table
         assert ("no such setting" in row["problem"]) == (name == "nonsense"), name
 
 
-@pytest.mark.parametrize("kind, made_by", [("general", "SELECT to_jsonb(g) AS made FROM mailroom.general g"),
+@pytest.mark.parametrize("kind, made_by", [("general", "SELECT to_jsonb(g) || jsonb_build_object('default_user_mode', mailroom.default_user_mode(g)) AS made FROM mailroom.general g"),
                                            ("user", "SELECT to_jsonb(u) AS made FROM mailroom.users u WHERE code = 'FRESH'"),
                                            ("row", "SELECT to_jsonb(r) AS made FROM mailroom.rows r WHERE code = 'FRESH'"),
                                            ("model", "SELECT to_jsonb(m) AS made FROM mailroom.models m WHERE code = 'FRESH'")])

@@ -93,7 +93,8 @@ void append_two_digits(std::string& out, unsigned number)
 
 } // namespace
 
-HeaderField::HeaderField(std::string& out, std::string_view name) : out_(out), line_start_(out.size()), body_start_(out.size() + name.size() + 1)
+HeaderField::HeaderField(std::string& out, std::string_view name)
+    : out_(out), line_start_(out.size()), body_start_(out.size() + name.size() + 1)
 {
     out_ += name;
     out_ += ':';
