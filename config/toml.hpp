@@ -2,6 +2,8 @@
 // where it would report an error, and a letter such as ä outside quotes reaches what it calls unreachable.
 #pragma once
 
+#include <cstdint> // first: toml++ forgot it
+
 #define TOML_ASSERT(condition) static_cast<void>(0) // NOLINT(cppcoreguidelines-macro-usage)
 #include <toml++/impl/preprocessor.h>
 // In the tables of whitespace and of letters: what stands in none is none.

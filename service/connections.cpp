@@ -1,8 +1,11 @@
 #include "service/connections.hpp"
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace mailroom {
@@ -103,18 +106,36 @@ boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& log
                                     login.server.security == Security::none ? smtp::Cleartext::allowed
                                                                             : smtp::Cleartext::forbidden};
     const smtp::Credentials* const credentials = login.credentials ? &*login.credentials : nullptr;
-    smtp::OpenResult opened = co_await smtp::open(login.server, credentials, options);
+    boost::asio::cancellation_signal cancel; // a stop does not wait for a server that has not taken us in
+    const auto place = opening_.insert(opening_.end(), &cancel);
+    Wakeup ended(executor_);
+    std::optional<smtp::OpenResult> opened;
+    std::exception_ptr broken;
+    const auto on_end = [&](std::exception_ptr error, smtp::OpenResult result) {
+        broken = std::move(error);
+        opened = std::move(result);
+        ended.wake();
+    };
+    boost::asio::co_spawn(executor_, smtp::open(login.server, credentials, options),
+                          boost::asio::bind_cancellation_slot(cancel.slot(), on_end));
+    while (!opened) // its own deadlines end it
+        co_await ended.wait_for(std::chrono::minutes(1));
+    opening_.erase(place);
     account.opening = false;
     for (Wakeup* waiting : account.waiting)
         waiting->wake();
-    if (auto* outcome = std::get_if<Outcome>(&opened)) {
+    if (broken && stopping_)
+        co_return stopped();
+    if (broken)
+        std::rethrow_exception(broken);
+    if (auto* outcome = std::get_if<Outcome>(&*opened)) {
         remember(account, *outcome);
         co_return std::move(*outcome);
     }
     account.proven = true;
     account.trouble.reset();
     account.troubles = 0;
-    co_return Session{std::get<std::unique_ptr<smtp::Connection>>(std::move(opened)), false};
+    co_return Session{std::get<std::unique_ptr<smtp::Connection>>(*std::move(opened)), false};
 }
 
 // After a failure nothing is known of the login any more: the next one is again tried alone.
@@ -162,6 +183,8 @@ void Connections::refusal_is_known(const Login& login)
 void Connections::stop()
 {
     stopping_ = true;
+    for (boost::asio::cancellation_signal* cancel : std::list(opening_)) // each leaves the list as it ends
+        cancel->emit(boost::asio::cancellation_type::terminal);
     for (auto& [key, account] : accounts_) {
         for (Wakeup* waiting : account.waiting)
             waiting->wake();

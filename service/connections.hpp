@@ -11,6 +11,7 @@
 #include "transport/tls.hpp"
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -86,6 +87,7 @@ private:
     boost::asio::any_io_executor executor_;
     Options options_;
     std::map<std::string, Account> accounts_; // never erased while the service runs: there are as many as logins
+    std::list<boost::asio::cancellation_signal*> opening_;
     bool stopping_ = false;
 };
 

@@ -1,5 +1,5 @@
 -- Moves up to $1 messages out of the holds whose release was asked for, in their old order, back to be sorted. What is held again since then stays.
--- Returns how many were moved.
+-- All get the same run_at, so that their ids keep the order, in which no UPDATE need find them. Returns how many were moved.
 WITH wanted AS MATERIALIZED (SELECT id, release_before FROM mailroom.place WHERE release_before IS NOT NULL),
 picked AS MATERIALIZED (
     SELECT held.id FROM wanted w CROSS JOIN LATERAL ( -- a range of the index for each place
@@ -7,7 +7,7 @@ picked AS MATERIALIZED (
          ORDER BY q.lane, q.run_at, q.id LIMIT $1::integer FOR UPDATE SKIP LOCKED) held
      LIMIT $1::integer),
 moved AS (
-    UPDATE mailroom.queue q SET place_id = 0, run_at = clock_timestamp() WHERE q.id = ANY (ARRAY(SELECT id FROM picked))
+    UPDATE mailroom.queue q SET place_id = 0, run_at = now() WHERE q.id = ANY (ARRAY(SELECT id FROM picked))
     RETURNING q.id, q.lease_no),
 told AS (
     INSERT INTO mailroom.story (message_id, lease_no, event, note) SELECT id, lease_no, 'released', 'a setting or a status changed' FROM moved),

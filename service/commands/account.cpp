@@ -72,7 +72,7 @@ int account_list(const Options& options)
 {
     auto connection = connect(options);
     if (!connection)
-        return complain(options, connection.error().text);
+        return complain(options, connection.error());
     const auto accounts = query_json(*connection, "accounts");
     if (!accounts)
         return complain(options, accounts.error().text);
@@ -103,7 +103,7 @@ int account_set(const Options& options, const Target& target, const std::vector<
     }
     auto connection = connect(options);
     if (!connection)
-        return complain(options, connection.error().text);
+        return complain(options, connection.error());
     const std::string values = json::serialize(settings);
     const bool is_general = target.kind == "general";
     const std::string kind = target.kind == "form" ? "row" : target.kind;
@@ -138,7 +138,7 @@ int account_password(const Options& options, const Target& target)
                                  "FILE` and name it in [secrets] key_file");
     auto connection = connect(options);
     if (!connection)
-        return complain(options, connection.error().text);
+        return complain(options, connection.error());
     const auto found = find_owner(*connection, target);
     if (!found)
         return complain(options, found.error().text);
@@ -172,7 +172,7 @@ int account_probe(const Options& options, const Target& target)
 {
     auto connection = connect(options);
     if (!connection)
-        return complain(options, connection.error().text);
+        return complain(options, connection.error());
     const auto probed = connection->run({"", "SELECT mailroom.probe($1)"}, pg::Params().text_or_null(target.code));
     if (!probed)
         return complain(options, explained("probing " + name_of(target), probed.error()).text);

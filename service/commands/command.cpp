@@ -21,6 +21,11 @@ int complain(const Options& options, std::string_view text, Exit code)
     return code;
 }
 
+int complain(const Options& options, const NotConnected& reason)
+{
+    return complain(options, reason.text, reason.code);
+}
+
 Result<ServiceFile> settings(const Options& options)
 {
     auto file = load_service_file(options.config_path);
@@ -37,28 +42,28 @@ Result<ServiceFile> settings(const Options& options)
     return *std::move(file);
 }
 
-Result<pg::Connection> connect_unchecked(const Options& options)
+Connected connect_unchecked(const Options& options)
 {
     std::string connection = options.database;
     if (connection.empty()) {
         auto file = settings(options);
         if (!file)
-            return file.error();
+            return NotConnected{file.error().text, Exit::usage};
         connection = file->database.connection;
     }
     auto connected = pg::Connection::connect({connection, "mailroom"});
     if (!connected)
-        return Error{pg::explain(connected.error())};
+        return NotConnected{pg::explain(connected.error())};
     return *std::move(connected);
 }
 
-Result<pg::Connection> connect(const Options& options)
+Connected connect(const Options& options)
 {
     auto connection = connect_unchecked(options);
     if (!connection)
         return connection.error();
     if (auto fits = queue::check_schema(*connection); !fits)
-        return fits.error();
+        return NotConnected{fits.error().text};
     return connection;
 }
 

@@ -35,12 +35,20 @@ struct Options {
 // Shows an error where people and programs look for it, and gives the exit code back.
 int complain(const Options& options, std::string_view text, Exit code = Exit::failed);
 
+// Why there is no connection: a wrong settings file is not the database's fault.
+struct NotConnected {
+    std::string text;
+    Exit code = Exit::failed;
+};
+using Connected = boost::system::result<pg::Connection, NotConnected>;
+int complain(const Options& options, const NotConnected& reason);
+
 // The settings file. Where only the database is needed and --database names it, the file may be missing.
 Result<ServiceFile> settings(const Options& options);
 
 // A connection to a database with the right schema.
-Result<pg::Connection> connect(const Options& options);
-Result<pg::Connection> connect_unchecked(const Options& options); // for migrate
+Connected connect(const Options& options);
+Connected connect_unchecked(const Options& options); // for migrate
 
 // One statement whose single value is JSON text; null where it has no row.
 Result<boost::json::value> query_json(pg::Connection& connection, std::string_view statement,

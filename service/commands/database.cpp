@@ -13,7 +13,7 @@ int migrate(const Options& options)
         return complain(options, file.error().text, Exit::usage);
     auto connection = connect_unchecked(options);
     if (!connection)
-        return complain(options, connection.error().text);
+        return complain(options, connection.error());
     const auto migrated = queue::migrate(*connection, file->installation.name);
     if (!migrated)
         return complain(options, migrated.error().text);
@@ -40,7 +40,7 @@ int adopt(const Options& options)
         return complain(options, file.error().text, Exit::usage);
     auto connection = connect(options);
     if (!connection)
-        return complain(options, connection.error().text);
+        return complain(options, connection.error());
     const auto adopted = queue::adopt(*connection, file->installation.name);
     if (!adopted)
         return complain(options, adopted.error().text);

@@ -108,7 +108,7 @@ int queue_depth(const Options& options)
 {
     auto connection = connect(options);
     if (!connection)
-        return complain(options, connection.error().text);
+        return complain(options, connection.error());
     const auto depth = query_json(*connection, "depth");
     if (!depth)
         return complain(options, depth.error().text);
@@ -128,7 +128,7 @@ int show(const Options& options, const std::string& uid)
             Exit::usage);
     auto connection = connect(options);
     if (!connection)
-        return complain(options, connection.error().text);
+        return complain(options, connection.error());
     const auto story = query_json(*connection, "story", pg::Params().text(uid));
     if (!story)
         return complain(options, story.error().text);

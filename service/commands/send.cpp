@@ -234,7 +234,7 @@ int send(const Options& options, const SendArguments& arguments)
         return complain(options, message.error().text, Exit::usage);
     auto connection = connect(options);
     if (!connection)
-        return complain(options, connection.error().text);
+        return complain(options, connection.error());
     const auto row = connection->run({"", "SELECT mailroom.enqueue($1::jsonb)::text"},
                                      pg::Params().text(json::serialize(*message)), std::chrono::seconds(60));
     if (!row)

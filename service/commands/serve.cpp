@@ -54,7 +54,7 @@ Result<void> check_database(const Options& options, const ServiceFile& file)
     }
     auto fits = connect(options);
     if (!fits)
-        return fits.error();
+        return Error{fits.error().text};
     return queue::check_installation(*fits, file.installation.name);
 }
 

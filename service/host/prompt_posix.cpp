@@ -11,7 +11,7 @@
 namespace mailroom::host {
 namespace {
 
-volatile std::sig_atomic_t interrupted = 0;
+volatile std::sig_atomic_t interrupted = 0; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
 
 // Turns the terminal's echo off as long as it lives, and sees to it that a signal does not leave it so.
 class SilentTerminal {

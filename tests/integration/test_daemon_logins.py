@@ -83,7 +83,7 @@ def test_a_probe_tries_the_same_password_once_more(erp, mailroom, server):
     with mailroom.daemon() as daemon:
         uids = erp.enqueue_many([{"user": "ANNA", **letter()}] * 20)
         erp.wait_for(uids, "held", "auth_failed")
-        assert mailroom.json("account", "probe", "user", "ANNA") == {"probing": "user ANNA"}
+        assert mailroom.json("account", "probe", "user", "ANNA")["probing"] == "user ANNA"
         daemon.wait_for_line("is paused", count=2)
         erp.wait_for(uids, "held", "auth_failed")
         assert len(server.seen.logins) == 2

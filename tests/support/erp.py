@@ -125,9 +125,3 @@ def enqueue(cursor, message):
 def letter(to="bruno@one.test", **more):
     """A message with what it needs at least."""
     return {"to": to, "subject": "a letter", "text": "hello\n", **more}
-
-
-def header_body(octets):
-    """The message as a server got it, in its two halves."""
-    head, _, body = octets.partition(b"\r\n\r\n")
-    return head, body
