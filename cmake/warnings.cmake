@@ -10,3 +10,4 @@ target_compile_options(mailroom_warnings INTERFACE
     # GCC 12 takes Asio's own operator delete of a coroutine frame for a stranger when it inlines only one of the pair (GCC bug 109224).
     -Wno-mismatched-new-delete
     $<$<BOOL:${MAILROOM_WERROR}>:-Werror>)
+# The tsan preset adds -Wno-tsan: Asio uses std::atomic_thread_fence, of which that sanitizer warns that it does not see it.

@@ -257,6 +257,16 @@ pg::DbResult<std::int64_t> release(pg::Connection& connection, int limit)
     return number_of(connection, "release", pg::Params().number(limit));
 }
 
+pg::DbResult<std::int64_t> hand_back(pg::Connection& connection, DispatcherId dispatcher)
+{
+    return number_of(connection, "hand_back", pg::Params().number(dispatcher));
+}
+
+pg::DbResult<std::int64_t> list_orphans(pg::Connection& connection)
+{
+    return number_of(connection, "orphans", {});
+}
+
 pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection)
 {
     return number_of(connection, "retry_senders", {});

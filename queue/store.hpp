@@ -156,8 +156,10 @@ struct Reaped {
 pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher,
                           std::optional<std::chrono::milliseconds> resend_after, PlaceId doubts);
 
-pg::DbResult<std::int64_t> release(pg::Connection& connection, int limit); // messages moved
-pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection);      // refused pairs that are tried again
-pg::DbResult<std::int64_t> expire(pg::Connection& connection, int limit);  // messages ended
+pg::DbResult<std::int64_t> release(pg::Connection& connection, int limit);                 // messages moved
+pg::DbResult<std::int64_t> hand_back(pg::Connection& connection, DispatcherId dispatcher); // messages moved
+pg::DbResult<std::int64_t> list_orphans(pg::Connection& connection);      // dispatchers that are gone but have leases
+pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection);     // refused pairs that are tried again
+pg::DbResult<std::int64_t> expire(pg::Connection& connection, int limit); // messages ended
 
 } // namespace mailroom::queue

@@ -80,7 +80,7 @@ boost::asio::awaitable<void> Completer::run()
 {
     std::chrono::milliseconds pause = first_pause;
     while (!given_up_ && !(stopping_ && unflushed() == 0)) {
-        if (endings_.empty() && suspensions_.empty()) {
+        if (endings_.empty() && suspensions_.empty() && late_.empty()) {
             co_await wakeup_.wait_for(std::chrono::hours(1));
             continue;
         }
@@ -88,7 +88,8 @@ boost::asio::awaitable<void> Completer::run()
             co_await wakeup_.wait_for(linger);
         const bool ended = co_await flush_endings();
         const bool suspended = co_await flush_suspensions();
-        if (ended && suspended) {
+        const bool kept = co_await keep_late();
+        if (ended && suspended && kept) {
             pause = first_pause;
             continue;
         }
@@ -121,7 +122,8 @@ boost::asio::awaitable<bool> Completer::flush_endings()
     }
     const std::unordered_set<queue::MessageId> done(written->begin(), written->end());
     std::erase_if(endings, [&](const queue::Ending& ending) { return done.contains(ending.id); });
-    co_return co_await keep_late(std::move(endings));
+    late_.insert(late_.end(), std::make_move_iterator(endings.begin()), std::make_move_iterator(endings.end()));
+    co_return true;
 }
 
 boost::asio::awaitable<bool> Completer::flush_suspensions()
@@ -149,32 +151,36 @@ boost::asio::awaitable<bool> Completer::flush_suspensions()
         co_return false;
     }
     const std::unordered_set<queue::MessageId> done(written->begin(), written->end());
-    std::vector<queue::Ending> late;
     for (auto& suspension : suspensions) {
         if (!done.contains(suspension.id) && suspension.event != "returned")
-            late.push_back(as_ending(std::move(suspension)));
+            late_.push_back(as_ending(std::move(suspension)));
     }
-    co_return co_await keep_late(std::move(late));
+    co_return true;
 }
 
 // Their leases were lost meanwhile, or an earlier write without an answer had worked after all: the statement tells
 // which.
-boost::asio::awaitable<bool> Completer::keep_late(std::vector<queue::Ending> late)
+boost::asio::awaitable<bool> Completer::keep_late()
 {
-    if (late.empty())
+    if (late_.empty())
         co_return true;
     auto place = co_await places_.of(doubt_hold());
-    bool kept = false;
-    if (place) {
-        const auto write = [&late, place = *place](pg::Connection& connection) {
-            return queue::keep_late(connection, late, place);
-        };
-        auto written = co_await lane_.run<void>(write);
-        kept = written.has_value();
+    if (!place)
+        co_return false;
+    const std::vector<queue::Ending> late = std::exchange(late_, {});
+    in_flight_ = late.size();
+    const auto write = [&late, place = *place](pg::Connection& connection) {
+        return queue::keep_late(connection, late, place);
+    };
+    auto written = co_await lane_.run<void>(write);
+    in_flight_ = 0;
+    if (!written) {
+        late_.insert(late_.begin(), late.begin(), late.end());
+        co_return false;
     }
     for (const auto& ending : late)
-        log::warning("message {} (lease {}): its outcome \"{}\" came after its lease was lost{}", ending.id,
-                     ending.lease_no, ending.outcome, kept ? "" : ", and could not be kept in its story");
+        log::warning("message {} (lease {}): its outcome \"{}\" came after its lease was lost", ending.id,
+                     ending.lease_no, ending.outcome);
     co_return true;
 }
 

@@ -25,7 +25,7 @@ public:
     void end(queue::DispatcherId dispatcher, queue::Ending ending);
     void put_back(queue::DispatcherId dispatcher, std::int64_t settings_version, queue::Suspension suspension);
 
-    std::size_t unflushed() const { return endings_.size() + suspensions_.size() + in_flight_; }
+    std::size_t unflushed() const { return endings_.size() + suspensions_.size() + late_.size() + in_flight_; }
 
     boost::asio::awaitable<void> run(); // until stop(), and then until all is written
     void stop();                        // what comes from now on is still written
@@ -44,13 +44,14 @@ private:
 
     boost::asio::awaitable<bool> flush_endings(); // false: the database did not take them
     boost::asio::awaitable<bool> flush_suspensions();
-    boost::asio::awaitable<bool> keep_late(std::vector<queue::Ending> late);
+    boost::asio::awaitable<bool> keep_late();
     void came();
 
     queue::DatabaseLane& lane_;
     Places& places_;
     std::deque<DueEnding> endings_;
     std::deque<DueSuspension> suspensions_;
+    std::vector<queue::Ending> late_; // outcomes whose lease was lost
     std::size_t in_flight_ = 0;
     Wakeup wakeup_;
     bool stopping_ = false;

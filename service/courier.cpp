@@ -214,7 +214,15 @@ boost::asio::awaitable<void> Courier::hold(queue::Claimed claimed, std::string t
 {
     const Attempted attempted{std::move(table_row), nullptr, std::nullopt, nullptr, nullptr};
     const rules::Judgement judgement = rules::decide(hold);
-    co_await store(claimed, attempted, judgement, settings_version);
+    bool stored = false;
+    try {
+        co_await store(claimed, attempted, judgement, settings_version);
+        stored = true;
+    } catch (const std::exception& error) {
+        log::error("{} cannot be held: {}", claimed.uid, error.what());
+    }
+    if (!stored)
+        put_back(claimed, pause_after_trouble, {});
 }
 
 void Courier::put_back(const queue::Claimed& claimed, std::chrono::milliseconds delay, std::string note)

@@ -8,7 +8,6 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <random>
 #include <unistd.h>
 #include <utility>
@@ -105,13 +104,11 @@ boost::asio::awaitable<void> Dispatcher::run()
 
 void Dispatcher::heard(const pg::Notification& notification)
 {
-    std::int64_t version = 0;
-    std::from_chars(notification.payload.data(), notification.payload.data() + notification.payload.size(), version);
-    if (notification.channel == "mailroom_settings")
-        enrollment_.settings_changed(version);
-    if (notification.channel !=
-        "mailroom_wake") // the listener's own, after a new connection: anything may have happened
+    // Anybody may notify: it is a hint to look, never a fact. The listener's own comes after a new connection.
+    if (notification.channel != "mailroom_wake") {
+        enrollment_.look();
         upkeep_.soon();
+    }
     claim_wakeup_.wake();
 }
 
@@ -119,7 +116,7 @@ void Dispatcher::heard(const pg::Notification& notification)
 
 bool Dispatcher::may_claim() const
 {
-    return enrollment_.id() && steady_clock::now() >= claims_paused_until_ &&
+    return enrollment_.id() && !claim_is_unknown_ && steady_clock::now() >= claims_paused_until_ &&
            completer_.unflushed() < Completer::max_unflushed && ready_.size() < low_water;
 }
 
@@ -128,6 +125,8 @@ boost::asio::awaitable<void> Dispatcher::claim_loop()
     std::minstd_rand random{std::random_device{}()};
     int full_claims = 0;
     while (!stopping_) {
+        if (claim_is_unknown_)
+            co_await hand_back_unknown_claims();
         if (!may_claim()) {
             // A sender that takes the last but low_water job wakes this; so do the enrolment and the completer's
             // progress, by the poll.
@@ -151,12 +150,31 @@ boost::asio::awaitable<void> Dispatcher::claim_loop()
     }
 }
 
+// A claim without an answer may have worked: then messages are leased to us that we do not know. Once nothing of ours
+// is under way, whatever is leased to us is one of them.
+boost::asio::awaitable<void> Dispatcher::hand_back_unknown_claims()
+{
+    const auto id = enrollment_.id();
+    if (!id || senders_ > 0 || ready_.size() > 0 || completer_.unflushed() > 0)
+        co_return;
+    const auto job = [dispatcher = *id](pg::Connection& connection) {
+        return queue::hand_back(connection, dispatcher);
+    };
+    auto handed_back = co_await claim_lane_.run<std::int64_t>(job);
+    if (!handed_back)
+        co_return;
+    claim_is_unknown_ = false;
+    if (*handed_back > 0)
+        log::warning("a claim without an answer had worked: {} messages go back to be claimed again", *handed_back);
+}
+
 boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, int room)
 {
     const queue::LaneShares shares = ready_.shares(room);
     const auto job = [id, shares](pg::Connection& connection) { return queue::claim(connection, id, shares); };
     auto claim = co_await claim_lane_.run<queue::Claim>(job);
     if (!claim) {
+        claim_is_unknown_ = claim.error().connection_is_gone();
         if (std::exchange(trouble_, claim.error().text) != claim.error().text && !stopping_)
             log::error("cannot claim messages: {}", pg::explain(claim.error()));
         co_return;
@@ -167,16 +185,16 @@ boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, int
     if (claim->messages.empty())
         co_return;
     // Nothing is decided by older settings than the claim saw.
-    while (!snapshot_ ||
-           snapshot_->settings.version < std::max(claim->settings_version, enrollment_.settings_version())) {
-        const bool loaded = co_await reload_settings();
-        if (loaded)
-            continue;
-        for (const auto& claimed : claim->messages)
-            courier_.put_back(claimed, std::chrono::seconds(1), {});
+    const auto newest = std::max(claim->settings_version, enrollment_.settings_version());
+    bool current = snapshot_ && snapshot_->settings.version >= newest;
+    if (!current)
+        current = co_await reload_settings();
+    if (current && !stopping_) {
+        co_await sort(std::move(claim->messages));
         co_return;
     }
-    co_await sort(std::move(claim->messages));
+    for (const auto& claimed : claim->messages)
+        courier_.put_back(claimed, std::chrono::seconds(stopping_ ? 0 : 1), {});
 }
 
 boost::asio::awaitable<bool> Dispatcher::reload_settings()
@@ -188,11 +206,31 @@ boost::asio::awaitable<bool> Dispatcher::reload_settings()
         co_return false;
     }
     snapshot_ = make_snapshot(*std::move(stored), setup_.key ? &*setup_.key : nullptr);
+    enrollment_.settings_loaded(snapshot_->settings.version);
     transport_.settings_changed(*snapshot_);
     co_return true;
 }
 
-// Who sends each message, and as whom; what nobody can send is held.
+namespace {
+
+// Who sends a message, and as whom. A pin that cannot be read is no reason to send as somebody else.
+rules::Decision decision_on(const queue::Claimed& message, const Snapshot& snapshot)
+{
+    rules::Decision decision = rules::resolve_sender(facts_of(message), snapshot.settings, snapshot.knowledge);
+    if (message.pinned.empty() || decision.identity() == nullptr)
+        return decision;
+    const auto pinned = pinned_from(message.pinned);
+    auto changed = pinned ? rules::identity_changed(*pinned, *decision.identity())
+                          : std::optional(rules::Hold{rules::HoldReason::identity_changed,
+                                                      {{rules::Subject::Kind::message, 0, {}, "unreadable"}}});
+    if (changed)
+        decision.answer = *std::move(changed);
+    return decision;
+}
+
+} // namespace
+
+// What nobody can send is held; the rest waits for a connection.
 boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claimed)
 {
     const std::shared_ptr<const Snapshot> snapshot = snapshot_;
@@ -203,11 +241,7 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
             courier_.put_back(message, std::chrono::milliseconds(0), {});
             continue;
         }
-        rules::Decision decision = rules::resolve_sender(facts_of(message), snapshot->settings, snapshot->knowledge);
-        if (const auto pinned = pinned_from(message.pinned); pinned && decision.identity() != nullptr) {
-            if (auto changed = rules::identity_changed(*pinned, *decision.identity()))
-                decision.answer = *std::move(changed);
-        }
+        rules::Decision decision = decision_on(message, *snapshot);
         if (const rules::Hold* hold = decision.hold(); hold != nullptr) {
             co_await courier_.hold(message, decision.table_row, *hold, snapshot->settings.version);
             continue;
@@ -314,6 +348,7 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
             co_await progress_.wait_for(std::chrono::milliseconds(50));
     }
     completer_.stop();
+    stop_deadline_ = std::max(stop_deadline_, steady_clock::now() + last_seconds); // outcomes have a time of their own
     while (!until([this] { return completer_.unflushed() == 0; }))
         co_await progress_.wait_for(std::chrono::milliseconds(20));
     if (completer_.unflushed() > 0)

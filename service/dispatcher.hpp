@@ -55,6 +55,7 @@ private:
     boost::asio::awaitable<void> claim_batch(queue::DispatcherId id, int room);
     boost::asio::awaitable<void> sort(std::vector<queue::Claimed> claimed);
     boost::asio::awaitable<void> fetch_content(std::vector<Job>& jobs);
+    boost::asio::awaitable<void> hand_back_unknown_claims();
     boost::asio::awaitable<bool> reload_settings();
     boost::asio::awaitable<void> send_jobs(); // one job after the other; as many of these as connections
     boost::asio::awaitable<void> wind_down();
@@ -89,6 +90,7 @@ private:
     Wakeup claim_wakeup_;
     Wakeup progress_;
     bool claiming_ = false;
+    bool claim_is_unknown_ = false; // the last one got no answer
     bool stopping_ = false;
     std::chrono::steady_clock::time_point stop_deadline_;
     std::string trouble_; // of claiming, told once

@@ -97,9 +97,8 @@ boost::asio::awaitable<void> Enrollment::beat()
     trouble_.clear();
     const bool was_trusted = id().has_value();
     trusted_until_ = started + registration_.lease - margin();
-    const bool is_newer = beaten->settings_version > settings_version_;
-    settings_changed(beaten->settings_version);
-    if (is_newer || !was_trusted)
+    const bool is_another = std::exchange(settings_version_, beaten->settings_version) != beaten->settings_version;
+    if (is_another || !was_trusted)
         changed_();
 }
 

@@ -29,8 +29,12 @@ public:
 
     // None while no lease could be held: not enrolled, the heartbeat late, or the database another installation's.
     std::optional<queue::DispatcherId> id() const;
-    std::int64_t settings_version() const { return settings_version_; } // the newest one heard of
-    void settings_changed(std::int64_t version) { settings_version_ = std::max(settings_version_, version); }
+    std::int64_t settings_version() const { return settings_version_; } // the newest one that the database named
+    void settings_loaded(std::int64_t version)
+    {
+        settings_version_ = version;
+    }                               // it may have been restored to an older one
+    void look() { wakeup_.wake(); } // something may have changed: beats at once, which tells
 
     void want_wake(bool wants); // whether an enqueue should notify; told at once when it changes
 

@@ -177,17 +177,22 @@ std::string to_json(const rules::PinnedIdentity& pinned)
 
 std::optional<rules::PinnedIdentity> pinned_from(const std::string& text)
 {
-    if (text.empty())
+    boost::system::error_code ec;
+    const json::value value = json::parse(text, ec);
+    if (ec || !value.is_object())
         return std::nullopt;
-    const json::value value = json::parse(text);
     const auto text_at = [&](const char* key) {
-        const json::value* found = value.as_object().if_contains(key);
-        return found != nullptr ? std::string(found->as_string().data(), found->as_string().size()) : std::string();
+        const json::value* found = value.get_object().if_contains(key);
+        return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
     };
-    rules::PinnedIdentity pinned{
-        {HeaderText::make(text_at("name")).value(), MailAddress::parse(text_at("from")).value()}, std::nullopt};
-    if (const std::string sender = text_at("sender"); !sender.empty())
-        pinned.sender = MailAddress::parse(sender).value();
+    auto name = HeaderText::make(text_at("name"));
+    auto from = MailAddress::parse(text_at("from"));
+    auto sender = MailAddress::parse(text_at("sender"));
+    if (!name || !from || (!sender && !text_at("sender").empty()))
+        return std::nullopt;
+    rules::PinnedIdentity pinned{{*std::move(name), *std::move(from)}, std::nullopt};
+    if (sender)
+        pinned.sender = *std::move(sender);
     return pinned;
 }
 

@@ -68,6 +68,11 @@ boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)
     auto doubts = co_await places_.of(doubt_hold());
     if (!doubts)
         co_return;
+    if (std::chrono::steady_clock::now() >= next_look_for_orphans_) {
+        const std::function<pg::DbResult<std::int64_t>(pg::Connection&)> look = queue::list_orphans;
+        static_cast<void>(co_await lane_.run<std::int64_t>(look)); // what it finds is reaped like the rest
+        next_look_for_orphans_ = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    }
     const auto resend =
         policy_.doubt == rules::Policy::Doubt::resend_once ? std::optional(policy_.resend_after) : std::nullopt;
     for (;;) {

@@ -41,6 +41,7 @@ private:
     std::chrono::milliseconds interval_;
     std::function<void()> moved_;
     Wakeup wakeup_;
+    std::chrono::steady_clock::time_point next_look_for_orphans_; // it reads the whole queue
     bool stopping_ = false;
 };
 

@@ -12,7 +12,7 @@ moved AS (
     UPDATE mailroom.queue q
        SET state = 0, lease_owner = NULL,
            place_id = CASE WHEN p.event = 'held' AND s.settings_version <> $2::bigint THEN 0 ELSE p.place_id END,
-           run_at = clock_timestamp() + p.delay_ms * interval '1 millisecond',
+           run_at = statement_timestamp() + p.delay_ms * interval '1 millisecond',
            attempts = q.attempts + p.counted,
            deferrals = least(q.deferrals + (p.event = 'deferred' AND p.counted = 0)::integer, 32000),
            doubts = q.doubts + p.doubtful,

@@ -44,11 +44,21 @@ std::string this_host()
     return ec ? "unknown" : host;
 }
 
+// What the server says of a connection string that will not become right by waiting.
+bool is_wrong(std::string_view text)
+{
+    const auto says = [&](std::string_view words) { return text.find(words) != std::string_view::npos; };
+    return says("password authentication failed") || says("no pg_hba.conf entry") || says("no password supplied") ||
+           (says("database \"") && says("does not exist")) || (says("role \"") && says("does not exist"));
+}
+
 // A database that is there but wrong is an error to start with; one that is away is waited for.
 Result<void> check_database(const Options& options, const ServiceFile& file)
 {
     auto connection = pg::Connection::connect({file.database.connection, "mailroom serve"});
-    if (!connection && connection.error().kind == pg::DbError::Kind::unreachable) {
+    if (!connection && is_wrong(connection.error().text))
+        return Error{pg::explain(connection.error())};
+    if (!connection) {
         log::warning("{}; waiting for it", connection.error().text);
         return {};
     }

@@ -1,5 +1,7 @@
-// The daemon with a transport that composes every octet and sends none: what the queue alone can do. Used by queue_alone.py.
+// The daemon with a transport that composes every octet and sends none: what the queue alone can do. Used by
+// queue_alone.py.
 #include "config/service_file.hpp"
+
 #include "service/dispatcher.hpp"
 #include "service/log.hpp"
 
