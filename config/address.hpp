@@ -22,7 +22,7 @@ public:
     std::string_view domain() const { return std::string_view(text_).substr(at_ + 1); }
     bool needs_smtputf8() const; // something in it is not US-ASCII
 
-    // Compared whole, ignoring the case of ASCII letters (spec: Words).
+    // Compared whole, ignoring the case of ASCII letters.
     friend bool operator==(const MailAddress& a, const MailAddress& b)
     {
         return equals_ignoring_ascii_case(a.text_, b.text_);

@@ -50,7 +50,7 @@ struct Hold {
     friend bool operator==(const Hold&, const Hold&) = default;
 };
 
-std::string_view to_string(HoldReason reason); // as in the specification: config_incomplete
+std::string_view to_string(HoldReason reason); // as in docs/rules.md: config_incomplete
 std::string describe(const Subject& subject);  // user ANNA: Password
 std::string describe(const Hold& hold);        // config_incomplete(user ANNA: Password; general: Server Name)
 std::string remedy(const Hold& hold);          // what to do, one sentence
