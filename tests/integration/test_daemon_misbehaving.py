@@ -54,6 +54,8 @@ def test_a_failure_before_the_dot_puts_the_message_off_and_it_arrives_once(erp, 
         stages = {step: story["events"][-1]["stage"] for step, story in stories.items()}
         if isinstance(BEHAVIOURS[behaviour], Reply) and stages["tls"] == "starttls":
             stages["tls"] = "tls"  # words instead of a handshake may come with the reply before
+        if behaviour == "resets" and stages["greeting"] == "connect":
+            stages["greeting"] = "greeting"  # the reset may come before the client has seen that it is connected
         assert stages == steps
         assert all(story["events"][-1]["reply"] and story["next_attempt"] for story in stories.values())
         assert all(not server.seen.messages for server in servers.values())
