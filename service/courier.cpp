@@ -73,13 +73,27 @@ boost::asio::awaitable<void> Courier::carry(Job job)
     }
     if (broken.empty())
         co_return;
-    if (committing == Committing::yes) {
-        // Never put back what may have gone: its lease runs out, and then it is in doubt.
-        log::error("{} keeps its lease, its outcome could not be stored: {}", job.claimed.uid, broken);
+    if (committing == Committing::yes) { // never put back as untried what may have gone
+        co_await doubt(job, broken);
         co_return;
     }
     log::error("{} is put back: {}", job.claimed.uid, broken);
     put_back(job.claimed, pause_after_trouble, broken);
+}
+
+// The outcome of a message that may have gone could not be judged or stored: that is a doubt like any other.
+boost::asio::awaitable<void> Courier::doubt(const Job& job, const std::string& why)
+{
+    Delivery delivery = not_tried(Verdict::in_doubt, Scope::message, Cause::none, why);
+    delivery.outcome.stage = Stage::final_dot;
+    const rules::History history{.attempts = job.claimed.attempts, .doubts = job.claimed.doubts};
+    const rules::Judgement judgement = rules::decide(delivery, job.identity, history, needs_.policy, chance());
+    const Attempted attempted{job.table_row, &job.identity, std::nullopt, &delivery, nullptr};
+    try {
+        co_await store(job.claimed, attempted, judgement, job.snapshot->settings.version);
+    } catch (const std::exception& error) { // at a stop without a database: whoever reaps the lease doubts it
+        log::error("{} keeps its lease, its doubt could not be stored: {}", job.claimed.uid, error.what());
+    }
 }
 
 boost::asio::awaitable<void> Courier::attempt(const Job& job, const queue::MessageContent& content,

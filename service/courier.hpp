@@ -59,6 +59,7 @@ private:
     enum class Committing { no, yes }; // the octets that may commit the message were handed out
 
     boost::asio::awaitable<void> attempt(const Job& job, const queue::MessageContent& content, Committing& committing);
+    boost::asio::awaitable<void> doubt(const Job& job, const std::string& why);
     boost::asio::awaitable<void> settle(const Job& job, const Addressing& addressing, const Delivery& delivery,
                                         std::chrono::system_clock::time_point started);
     boost::asio::awaitable<void> spread(const Job& job, const Outcome& outcome, rules::Consequence consequence);
