@@ -76,4 +76,12 @@ std::optional<LinkMode> link_mode_from(std::string_view text)
     return value_of(link_modes, text);
 }
 
+AccountLimits limits_of(const MailSettings& settings, const std::string& server, const std::string& login)
+{
+    auto found = settings.limits.find({server, login});
+    if (found == settings.limits.end())
+        found = settings.limits.find({server, "*"});
+    return found == settings.limits.end() ? AccountLimits{} : found->second;
+}
+
 } // namespace mailroom

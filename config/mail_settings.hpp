@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace mailroom {
@@ -91,6 +92,15 @@ struct DocumentKind {
     LinkMode mode = LinkMode::not_configured;
 };
 
+// What a server lets an account do; 0: no limit.
+struct AccountLimits {
+    int messages_per_minute = 0;
+    int connections = 0;        // at the same time
+    int recipients_per_day = 0; // in any 24 hours
+
+    friend bool operator==(const AccountLimits&, const AccountLimits&) = default;
+};
+
 // One consistent reading of all settings.
 struct MailSettings {
     std::int64_t version = 0; // raised by every change
@@ -99,7 +109,11 @@ struct MailSettings {
     std::map<std::string, std::int32_t, std::less<>> user_ids; // by code
     std::map<std::int32_t, DocumentKind> rows;
     std::map<std::int32_t, DocumentKind> models;
+    std::map<std::pair<std::string, std::string>, AccountLimits>
+        limits; // by server (lower case) and login; *: any login
 };
+
+AccountLimits limits_of(const MailSettings& settings, const std::string& server, const std::string& login);
 
 std::string_view to_string(Edition edition);
 std::string_view to_string(Mode mode);

@@ -17,9 +17,10 @@
 namespace mailroom {
 namespace {
 
+using std::chrono::days;
 using std::chrono::milliseconds;
 
-// "500ms", "20s", "15m", "2h"
+// "500ms", "20s", "15m", "2h", "7d"
 std::optional<milliseconds> duration_from(std::string_view text)
 {
     std::int64_t number = 0;
@@ -35,6 +36,8 @@ std::optional<milliseconds> duration_from(std::string_view text)
         return std::chrono::minutes(number);
     if (unit == "h")
         return std::chrono::hours(number);
+    if (unit == "d")
+        return std::chrono::days(number);
     return std::nullopt;
 }
 
@@ -139,8 +142,8 @@ public:
         const auto duration = string != nullptr ? duration_from(string->get()) : std::nullopt;
         if (!duration || *duration < low || *duration > high)
             complain(*node, key,
-                     fmt::format(R"(must be a time from {} to {}, such as "500ms", "20s", "15m" or "2h")", shown(low),
-                                 shown(high)));
+                     fmt::format(R"(must be a time from {} to {}, such as "500ms", "20s", "15m", "2h" or "7d")",
+                                 shown(low), shown(high)));
         else
             value = *duration;
     }
@@ -199,6 +202,8 @@ private:
 
     static std::string shown(milliseconds value)
     {
+        if (value.count() % 86'400'000 == 0 && value > std::chrono::days(7))
+            return fmt::format("{}d", value.count() / 86'400'000);
         if (value.count() % 3'600'000 == 0 && value.count() > 0)
             return fmt::format("{}h", value.count() / 3'600'000);
         return value.count() % 1'000 == 0 ? fmt::format("{}s", value.count() / 1'000)
@@ -235,7 +240,10 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         keys.text("name", file.installation.name, true);
         keys.host_name("domain", file.installation.domain, true);
     });
-    section("database", [&](Section& keys) { keys.text("connection", file.database.connection, true); });
+    section("database", [&](Section& keys) {
+        keys.text("connection", file.database.connection, true);
+        keys.truth("pooled", file.database.pooled);
+    });
     section("secrets", [&](Section& keys) { keys.text("key_file", file.secrets.key_file); });
     section("tls", [&](Section& keys) { keys.text("ca_file", file.tls.ca_file); });
     section("smtp", [&](Section& keys) {
@@ -247,6 +255,7 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
     });
     section("dispatcher", [&](Section& keys) {
         keys.number("connections", file.dispatcher.connections, 1, 512);
+        keys.number("connections_per_account", file.dispatcher.connections_per_account, 0, 512);
         keys.duration("lease", file.dispatcher.lease, 1s, 3600s);
         keys.duration("poll", file.dispatcher.poll, 50ms, 60s);
         keys.duration("stop_limit", file.dispatcher.stop_limit, 1s, 3600s);
@@ -257,6 +266,11 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
                                  {{"resend_once", DoubtPolicy::resend_once}, {"hold", DoubtPolicy::hold}});
         keys.duration("resend_after", file.doubt.resend_after, 0ms, 168h);
     });
+    section("retention", [&](Section& keys) {
+        keys.duration("content", file.retention.content, 1h, days(3650));
+        keys.duration("log", file.retention.log, 24h, days(3650));
+        keys.duration("idempotency", file.retention.idempotency, 1h, days(3650));
+    });
     section("log", [&](Section& keys) {
         keys.choice<LogLevel>("level", file.log.level,
                               {{"debug", LogLevel::debug},
@@ -265,8 +279,8 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
                                {"error", LogLevel::error}});
         keys.text("file", file.log.file);
     });
-    const std::vector<std::string> sections{"installation", "database", "secrets", "tls", "smtp",
-                                            "dispatcher",   "retry",    "doubt",   "log"};
+    const std::vector<std::string> sections{"installation", "database", "secrets", "tls",       "smtp",
+                                            "dispatcher",   "retry",    "doubt",   "retention", "log"};
     for (const auto& [key, node] : root) {
         const std::string name(key.str());
         if (std::ranges::find(sections, name) == sections.end())

@@ -25,6 +25,7 @@ struct ServiceFile {
 
     struct Database {
         std::string connection; // libpq's connection string; several hosts allowed
+        bool pooled = false;    // a PgBouncer in transaction mode stands between: no LISTEN, no prepared statements
     } database;
 
     struct Secrets {
@@ -44,7 +45,8 @@ struct ServiceFile {
     } smtp;
 
     struct Dispatcher {
-        int connections = 16; // at the same time, to all servers
+        int connections = 16;            // at the same time, to all servers
+        int connections_per_account = 0; // of these, for one sending account; 0: a quarter
         std::chrono::milliseconds lease{20'000};
         std::chrono::milliseconds poll{1'000};
         std::chrono::milliseconds stop_limit{60'000};
@@ -58,6 +60,13 @@ struct ServiceFile {
         DoubtPolicy policy = DoubtPolicy::resend_once;
         std::chrono::milliseconds resend_after{900'000};
     } doubt;
+
+    // How long what is done with is kept, at least; the same in all daemons of an installation, or the shortest counts.
+    struct Retention {
+        std::chrono::milliseconds content{std::chrono::days(7)};      // what messages carried, after their end
+        std::chrono::milliseconds log{std::chrono::days(90)};         // what happened to them
+        std::chrono::milliseconds idempotency{std::chrono::days(90)}; // keys of producers
+    } retention;
 
     struct Log {
         LogLevel level = LogLevel::info;

@@ -74,13 +74,31 @@ void fill(MessageContent& content, const pg::Result& rows, int row)
     }
 }
 
-pg::DbResult<void> read_attachments(pg::Connection& connection, const std::vector<MessageId>& ids,
-                                    std::int64_t inline_limit, std::map<MessageId, MessageContent>& contents)
+using Blobs = std::map<std::int64_t, std::shared_ptr<const std::string>>;
+
+pg::DbResult<void> read_blobs(pg::Connection& connection, Generation generation, Blobs& blobs)
 {
-    static const pg::Statement statement = sql("attachments");
-    auto rows = connection.run(statement, pg::Params().numbers(ids).number(inline_limit));
+    static const pg::Statement statement = sql("blobs");
+    std::vector<std::int64_t> ids;
+    for (const auto& [id, bytes] : blobs)
+        ids.push_back(id);
+    auto rows = connection.run(statement, pg::Params().number(generation).numbers(ids));
     if (!rows)
         return rows.error();
+    for (int row = 0; row < rows->rows(); ++row)
+        blobs[rows->number(row, 0)] = std::make_shared<const std::string>(rows->text(row, 1));
+    return {};
+}
+
+pg::DbResult<void> read_attachments(pg::Connection& connection, Generation generation,
+                                    const std::vector<MessageId>& ids, std::int64_t inline_limit,
+                                    std::map<MessageId, MessageContent>& contents)
+{
+    static const pg::Statement statement = sql("attachments");
+    auto rows = connection.run(statement, pg::Params().number(generation).numbers(ids));
+    if (!rows)
+        return rows.error();
+    Blobs small;
     for (int row = 0; row < rows->rows(); ++row) {
         MessageContent& content = contents[rows->number(row, 0)];
         auto name = HeaderText::make(std::string(rows->text(row, 1)));
@@ -89,17 +107,29 @@ pg::DbResult<void> read_attachments(pg::Connection& connection, const std::vecto
             continue;
         }
         content.attachments.push_back({*std::move(name), std::string(rows->text(row, 2)),
-                                       std::string(rows->text(row, 3)), rows->number(row, 4),
-                                       std::string(rows->text(row, 5)), !rows->is_null(row, 5)});
+                                       std::string(rows->text(row, 3)), rows->number(row, 4), rows->number(row, 5),
+                                       nullptr});
+        if (content.attachments.back().size <= inline_limit)
+            small.emplace(content.attachments.back().blob, nullptr);
+    }
+    if (small.empty())
+        return {};
+    if (auto read = read_blobs(connection, generation, small); !read)
+        return read.error();
+    for (const MessageId id : ids) {
+        for (StoredAttachment& attachment : contents[id].attachments) {
+            if (const auto found = small.find(attachment.blob); found != small.end())
+                attachment.bytes = found->second;
+        }
     }
     return {};
 }
 
-pg::DbResult<void> read_results(pg::Connection& connection, const std::vector<MessageId>& ids,
+pg::DbResult<void> read_results(pg::Connection& connection, Generation generation, const std::vector<MessageId>& ids,
                                 std::map<MessageId, MessageContent>& contents)
 {
     static const pg::Statement statement = sql("recipient_results");
-    auto rows = connection.run(statement, pg::Params().numbers(ids));
+    auto rows = connection.run(statement, pg::Params().number(generation).numbers(ids));
     if (!rows)
         return rows.error();
     for (int row = 0; row < rows->rows(); ++row)
@@ -110,12 +140,13 @@ pg::DbResult<void> read_results(pg::Connection& connection, const std::vector<Me
 
 } // namespace
 
-pg::DbResult<std::map<MessageId, MessageContent>>
-read_content(pg::Connection& connection, const std::vector<MessageId>& ids, Results results, std::int64_t inline_limit)
+pg::DbResult<std::map<MessageId, MessageContent>> read_content(pg::Connection& connection, Generation generation,
+                                                               const std::vector<MessageId>& ids, Results results,
+                                                               std::int64_t inline_limit)
 {
     static const pg::Statement statement = sql("content");
     std::map<MessageId, MessageContent> contents;
-    auto rows = connection.run(statement, pg::Params().numbers(ids));
+    auto rows = connection.run(statement, pg::Params().number(generation).numbers(ids));
     if (!rows)
         return rows.error();
     std::vector<MessageId> with_attachments;
@@ -130,26 +161,26 @@ read_content(pg::Connection& connection, const std::vector<MessageId>& ids, Resu
             with_attachments.push_back(rows->number(row, 0));
     }
     if (!with_attachments.empty()) {
-        if (auto read = read_attachments(connection, with_attachments, inline_limit, contents); !read)
+        if (auto read = read_attachments(connection, generation, with_attachments, inline_limit, contents); !read)
             return read.error();
     }
     if (results == Results::wanted) {
-        if (auto read = read_results(connection, ids, contents); !read)
+        if (auto read = read_results(connection, generation, ids, contents); !read)
             return read.error();
     }
     return contents;
 }
 
-pg::DbResult<std::string> read_slice(pg::Connection& connection, MessageId id, int position, std::int64_t offset,
-                                     std::int64_t size)
+pg::DbResult<std::string> read_slice(pg::Connection& connection, Generation generation, std::int64_t blob,
+                                     std::int64_t offset, std::int64_t size)
 {
-    static const pg::Statement statement = sql("attachment_slice");
-    auto rows = connection.run(statement, pg::Params().number(id).number(position).number(offset).number(size));
+    static const pg::Statement statement = sql("blob_slice");
+    auto rows = connection.run(statement, pg::Params().number(generation).number(blob).number(offset).number(size));
     if (!rows)
         return rows.error();
     if (rows->rows() == 0)
         return pg::DbError{pg::DbError::Kind::refused,
-                           fmt::format("attachment {} of message {} is not in the database", position, id),
+                           fmt::format("blob {} of generation {} is not in the database", blob, generation),
                            {},
                            {},
                            {}};

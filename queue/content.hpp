@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -27,8 +28,8 @@ struct StoredAttachment {
     std::string media_type;
     std::string content_id; // empty: not inline
     std::int64_t size = 0;
-    std::string bytes; // only of small ones; empty otherwise
-    bool has_bytes = false;
+    std::int64_t blob = 0;                    // its octets, in the message's generation
+    std::shared_ptr<const std::string> bytes; // of small ones, shared by all messages that carry the same; null: large
 };
 
 struct MessageContent {
@@ -46,13 +47,14 @@ struct MessageContent {
 // What is known of single recipients is read only for messages that have results.
 enum class Results { none, wanted };
 
-// The content of several messages, one round trip for each kind of thing; attachments up to `inline_limit` octets come
-// with their bytes.
-pg::DbResult<std::map<MessageId, MessageContent>>
-read_content(pg::Connection& connection, const std::vector<MessageId>& ids, Results results, std::int64_t inline_limit);
+// The content of several messages of one generation, one round trip for each kind of thing; attachments up to
+// `inline_limit` octets come with their bytes.
+pg::DbResult<std::map<MessageId, MessageContent>> read_content(pg::Connection& connection, Generation generation,
+                                                               const std::vector<MessageId>& ids, Results results,
+                                                               std::int64_t inline_limit);
 
-// Octets [offset, offset + size) of one attachment.
-pg::DbResult<std::string> read_slice(pg::Connection& connection, MessageId id, int position, std::int64_t offset,
-                                     std::int64_t size);
+// Octets [offset, offset + size) of one blob.
+pg::DbResult<std::string> read_slice(pg::Connection& connection, Generation generation, std::int64_t blob,
+                                     std::int64_t offset, std::int64_t size);
 
 } // namespace mailroom::queue

@@ -4,7 +4,6 @@ namespace mailroom::queue {
 namespace {
 
 const pg::DbError stopped{pg::DbError::Kind::stopped, "the service is stopping", {}, {}, {}};
-const pg::DbError overloaded{pg::DbError::Kind::unreachable, "too many jobs wait for the database", {}, {}, {}};
 
 } // namespace
 
@@ -29,14 +28,13 @@ void DatabaseLane::stop()
 void DatabaseLane::enqueue(Job job)
 {
     std::unique_lock lock(mutex_);
-    const pg::DbError* const error = stopping_ ? &stopped : jobs_.size() >= max_waiting ? &overloaded : nullptr;
-    if (error == nullptr) {
+    if (!stopping_) {
         jobs_.push_back(std::move(job));
         wakeup_.notify_one();
         return;
     }
     lock.unlock();
-    job(nullptr, error);
+    job(nullptr, &stopped);
 }
 
 void DatabaseLane::work()

@@ -25,14 +25,13 @@ namespace mailroom::queue {
 
 class DatabaseLane {
 public:
-    static constexpr std::size_t max_waiting = 64; // jobs; ours: more than all callers of one lane together
-
     explicit DatabaseLane(pg::Source source);
     ~DatabaseLane(); // stops and joins; a statement in progress is abandoned
     DatabaseLane(const DatabaseLane&) = delete;
     DatabaseLane& operator=(const DatabaseLane&) = delete;
 
-    // Runs `job` in the lane's thread and resumes the caller on its own executor.
+    // Runs `job` in the lane's thread and resumes the caller on its own executor. The caller waits: as many jobs are
+    // queued as there are callers, which is what bounds the queue.
     template <class T>
     boost::asio::awaitable<pg::DbResult<T>> run(std::function<pg::DbResult<T>(pg::Connection&)> job)
     {

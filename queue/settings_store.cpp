@@ -86,6 +86,14 @@ void read_refusals(const pg::Result& rows, StoredSettings& stored)
     }
 }
 
+void read_limits(const pg::Result& rows, MailSettings& settings)
+{
+    for (int row = 0; row < rows.rows(); ++row)
+        settings.limits[{std::string(rows.text(row, 0)), std::string(rows.text(row, 1))}] = {
+            static_cast<int>(rows.number(row, 2)), static_cast<int>(rows.number(row, 3)),
+            static_cast<int>(rows.number(row, 4))};
+}
+
 } // namespace
 
 pg::DbResult<StoredSettings> load_settings(pg::Connection& connection)
@@ -99,16 +107,18 @@ pg::DbResult<StoredSettings> load_settings(pg::Connection& connection)
     auto users = general ? connection.run(sql("load_users")) : general;
     auto documents = users ? connection.run(sql("load_documents")) : users;
     auto refusals = documents ? connection.run(sql("load_refusals")) : documents;
+    auto limits = refusals ? connection.run(sql("load_limits")) : refusals;
     if (connection.usable()) {
         if (auto ended = connection.script("COMMIT", pg::Connection::statement_limit); !ended)
             return ended.error();
     }
-    if (!refusals)
-        return refusals.error();
+    if (!limits)
+        return limits.error();
     read_general(*general, stored.settings);
     read_users(*users, stored.settings);
     read_documents(*documents, stored.settings);
     read_refusals(*refusals, stored);
+    read_limits(*limits, stored.settings);
     return stored;
 }
 

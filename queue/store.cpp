@@ -44,6 +44,9 @@ Claimed claimed(const pg::Result& rows, int row, DispatcherId dispatcher)
     message.pinned = rows.text(row, 16);
     message.expired = rows.truth(row, 17);
     message.run_at = rows.time(row, 19);
+    message.place = static_cast<PlaceId>(rows.number(row, 20));
+    message.recipients = static_cast<int>(rows.number(row, 21));
+    message.generation = static_cast<Generation>(rows.number(row, 22));
     return message;
 }
 
@@ -123,12 +126,12 @@ std::string to_json(const std::vector<Suspension>& suspensions)
     return json::serialize(array);
 }
 
-std::vector<MessageId> ids(const pg::Result& rows)
+Written written(const pg::Result& rows)
 {
-    std::vector<MessageId> found(static_cast<std::size_t>(rows.rows()));
+    Written result;
     for (int row = 0; row < rows.rows(); ++row)
-        found[static_cast<std::size_t>(row)] = rows.number(row, 0);
-    return found;
+        (rows.truth(row, 1) ? result.busy : result.done).insert(rows.number(row, 0));
+    return result;
 }
 
 // One row, one number.
@@ -142,46 +145,58 @@ pg::DbResult<std::int64_t> number_of(pg::Connection& connection, std::string_vie
 
 } // namespace
 
-pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const LaneShares& shares)
+pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Range>& ranges)
 {
     static const pg::Statement statement = sql("claim");
-    pg::Params params;
-    params.number(dispatcher);
-    for (const int limit : shares.limit)
-        params.number(limit);
-    auto rows = connection.run(statement, params);
+    const auto column = [&ranges](auto value) {
+        std::vector<std::int64_t> values;
+        values.reserve(ranges.size());
+        for (const Range& range : ranges)
+            values.push_back(value(range));
+        return values;
+    };
+    const auto places = column([](const Range& range) { return std::int64_t{range.place}; });
+    const auto lanes = column([](const Range& range) { return static_cast<std::int64_t>(range.lane); });
+    const auto limits = column([](const Range& range) { return std::int64_t{range.limit}; });
+    const auto since = column([](const Range& range) {
+        return std::chrono::duration_cast<std::chrono::microseconds>(range.since.time_since_epoch()).count();
+    });
+    auto rows = connection.run(
+        statement, pg::Params().number(dispatcher).numbers(places).numbers(lanes).numbers(limits).numbers(since));
     if (!rows)
         return rows.error();
     Claim result;
     result.messages.reserve(static_cast<std::size_t>(rows->rows()));
-    for (int row = 0; row < rows->rows(); ++row)
+    for (int row = 0; row < rows->rows(); ++row) {
         result.messages.push_back(claimed(*rows, row, dispatcher));
+        result.leased_until = std::max(result.leased_until, rows->time(row, 23));
+    }
     if (rows->rows() > 0)
         result.settings_version = rows->number(0, 18);
-    std::ranges::sort(result.messages, {},
-                      [](const Claimed& message) { return std::tuple(message.lane, message.run_at, message.id); });
+    std::ranges::sort(result.messages, {}, [](const Claimed& message) {
+        return std::tuple(message.lane, message.place == unsorted, message.run_at, message.id);
+    });
     return result;
 }
 
-pg::DbResult<std::vector<MessageId>> complete(pg::Connection& connection, DispatcherId dispatcher,
-                                              const std::vector<Ending>& endings)
+pg::DbResult<Written> complete(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Ending>& endings)
 {
     static const pg::Statement statement = sql("complete");
     auto rows = connection.run(statement, pg::Params().number(dispatcher).text(to_json(endings)));
     if (!rows)
         return rows.error();
-    return ids(*rows);
+    return written(*rows);
 }
 
-pg::DbResult<std::vector<MessageId>> suspend(pg::Connection& connection, DispatcherId dispatcher,
-                                             std::int64_t settings_version, const std::vector<Suspension>& suspensions)
+pg::DbResult<Written> suspend(pg::Connection& connection, DispatcherId dispatcher, std::int64_t settings_version,
+                              const std::vector<Suspension>& suspensions)
 {
     static const pg::Statement statement = sql("suspend");
     auto rows =
         connection.run(statement, pg::Params().number(dispatcher).number(settings_version).text(to_json(suspensions)));
     if (!rows)
         return rows.error();
-    return ids(*rows);
+    return written(*rows);
 }
 
 pg::DbResult<void> keep_late(pg::Connection& connection, const std::vector<Ending>& endings, PlaceId place)
@@ -237,29 +252,35 @@ pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher)
     return {};
 }
 
-pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher,
-                          std::optional<std::chrono::milliseconds> resend_after, PlaceId doubts)
+pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher, const Doubts& doubts)
 {
     pg::Params params;
     params.number(dispatcher).number(max_batch);
-    if (resend_after)
-        params.number(resend_after->count());
+    if (doubts.resend_after)
+        params.number(doubts.resend_after->count());
     else
         params.null();
-    auto rows = connection.run(sql("reap"), params.number(doubts));
+    auto rows = connection.run(sql("reap"), params.number(doubts.held).number(doubts.quarantine));
     if (!rows)
         return rows.error();
     return Reaped{rows->number(0, 0), rows->number(0, 1)};
 }
 
-pg::DbResult<std::int64_t> release(pg::Connection& connection, int limit)
+pg::DbResult<Released> release(pg::Connection& connection, int limit)
 {
-    return number_of(connection, "release", pg::Params().number(limit));
+    auto rows = connection.run(sql("release"), pg::Params().number(limit));
+    if (!rows)
+        return rows.error();
+    return Released{rows->number(0, 0), rows->number(0, 1)};
 }
 
-pg::DbResult<std::int64_t> hand_back(pg::Connection& connection, DispatcherId dispatcher)
+pg::DbResult<HandedBack> hand_back(pg::Connection& connection, DispatcherId dispatcher, pg::Timestamp since)
 {
-    return number_of(connection, "hand_back", pg::Params().number(dispatcher));
+    auto rows =
+        connection.run(sql("hand_back"), pg::Params().number(dispatcher).number(since.time_since_epoch().count()));
+    if (!rows)
+        return rows.error();
+    return HandedBack{rows->number(0, 0), rows->number(0, 1)};
 }
 
 pg::DbResult<std::int64_t> list_orphans(pg::Connection& connection)

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace mailroom::queue {
@@ -19,8 +20,11 @@ using DispatcherId = std::int64_t;
 using MessageId = std::int64_t;
 using PlaceId = std::int32_t;
 
-constexpr PlaceId unsorted = 0;
-constexpr int max_batch = 256; // messages in one claim, completion or read of content
+using Generation = std::int16_t; // of a message's content
+
+constexpr PlaceId unsorted = 0; // whoever claims from it decides where the message goes
+constexpr PlaceId suspects = 1; // their dispatchers died twice: claimed one at a time
+constexpr int max_batch = 256;  // messages in one claim, completion or read of content
 
 // A message under lease: what sorting needs, not what it carries.
 struct Claimed {
@@ -44,18 +48,26 @@ struct Claimed {
     std::string pinned;     // the identity as JSON, once a recipient was served or may have been; empty: free
     bool expired = false;
     pg::Timestamp run_at;
+    PlaceId place = unsorted; // where it stood
+    int recipients = 0;
+    Generation generation = 0;
 };
 
 struct Claim {
-    std::vector<Claimed> messages;     // in the order in which they became due, lane by lane
+    std::vector<Claimed> messages;     // in the order in which they became due, lane by lane, those of routes first
     std::int64_t settings_version = 0; // 0: nothing was claimed
+    pg::Timestamp leased_until;        // the last of the leases began
 };
 
-struct LaneShares {
-    std::array<int, lane_count> limit{}; // messages, by Lane
+// A part of the one index: due messages of a place and a lane, the oldest first.
+struct Range {
+    PlaceId place = unsorted;
+    Lane lane = Lane::normal;
+    int limit = 0;       // messages, at least 1
+    pg::Timestamp since; // below it are dead rows only
 };
 
-pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const LaneShares& shares);
+pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Range>& ranges);
 
 // What is remembered of an attempt, or of a decision that led to none.
 struct AttemptRecord {
@@ -94,7 +106,7 @@ struct Ending {
 struct Suspension {
     MessageId id = 0;
     std::int32_t lease_no = 0;
-    std::string event; // deferred, held, in_doubt; returned: not worth a line in the story
+    std::string event; // deferred, held, in_doubt; parked, returned: not worth a line in the story
     PlaceId place = unsorted;
     std::chrono::milliseconds delay{0};
     int counted = 0;
@@ -105,11 +117,16 @@ struct Suspension {
     std::vector<RecipientRecord> results;
 };
 
-// Both return the ids that were changed; what is missing had lost its lease. At most max_batch at a time.
-pg::DbResult<std::vector<MessageId>> complete(pg::Connection& connection, DispatcherId dispatcher,
-                                              const std::vector<Ending>& endings);
-pg::DbResult<std::vector<MessageId>> suspend(pg::Connection& connection, DispatcherId dispatcher,
-                                             std::int64_t settings_version, const std::vector<Suspension>& suspensions);
+// What is in neither had lost its lease.
+struct Written {
+    std::unordered_set<MessageId> done;
+    std::unordered_set<MessageId> busy; // somebody has the row locked: to be written again
+};
+
+// At most max_batch at a time.
+pg::DbResult<Written> complete(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Ending>& endings);
+pg::DbResult<Written> suspend(pg::Connection& connection, DispatcherId dispatcher, std::int64_t settings_version,
+                              const std::vector<Suspension>& suspensions);
 
 // Keeps outcomes that came too late in their messages' stories, and stops those that were accepted after all, in
 // `place`.
@@ -152,12 +169,27 @@ struct Reaped {
     std::int64_t held = 0; // of these, for an operator
 };
 
-// resend_after: none: every doubt is held in `doubts`.
-pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher,
-                          std::optional<std::chrono::milliseconds> resend_after, PlaceId doubts);
+// Where the reaper puts what it takes.
+struct Doubts {
+    std::optional<std::chrono::milliseconds> resend_after; // of a first doubt; none: it is held
+    PlaceId held = unsorted;
+    PlaceId quarantine = unsorted; // of what lost its dispatcher three times
+};
+pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher, const Doubts& doubts);
 
-pg::DbResult<std::int64_t> release(pg::Connection& connection, int limit);                 // messages moved
-pg::DbResult<std::int64_t> hand_back(pg::Connection& connection, DispatcherId dispatcher); // messages moved
+struct Released {
+    std::int64_t held = 0; // messages that left a hold
+    std::int64_t all = 0;  // with those that left a route, to be sorted again
+};
+pg::DbResult<Released> release(pg::Connection& connection, int limit);
+
+// What was leased to the dispatcher after `since`, by a claim that it got no answer to.
+struct HandedBack {
+    std::int64_t messages = 0;
+    std::int64_t locked = 0; // by somebody else: left for another time
+};
+pg::DbResult<HandedBack> hand_back(pg::Connection& connection, DispatcherId dispatcher, pg::Timestamp since);
+
 pg::DbResult<std::int64_t> list_orphans(pg::Connection& connection);      // dispatchers that are gone but have leases
 pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection);     // refused pairs that are tried again
 pg::DbResult<std::int64_t> expire(pg::Connection& connection, int limit); // messages ended

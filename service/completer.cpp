@@ -4,7 +4,6 @@
 #include "service/outgoing.hpp"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 namespace mailroom {
@@ -12,6 +11,7 @@ namespace {
 
 constexpr auto linger = std::chrono::milliseconds(10);
 constexpr auto first_pause = std::chrono::milliseconds(100); // while the database does not answer
+constexpr std::chrono::steady_clock::duration pause_of_busy = std::chrono::milliseconds(500);
 constexpr auto longest_pause = std::chrono::seconds(5);
 
 // Takes from the front what belongs to the same dispatcher as the first (and passes `same`), at most a batch.
@@ -80,8 +80,10 @@ boost::asio::awaitable<void> Completer::run()
 {
     std::chrono::milliseconds pause = first_pause;
     while (!given_up_ && !(stopping_ && unflushed() == 0)) {
+        write_busy_again();
         if (endings_.empty() && suspensions_.empty() && late_.empty()) {
-            co_await wakeup_.wait_for(std::chrono::hours(1));
+            const bool busy = !busy_endings_.empty() || !busy_suspensions_.empty();
+            co_await wakeup_.wait_for(busy ? pause_of_busy : std::chrono::hours(1));
             continue;
         }
         if (!stopping_ && endings_.size() + suspensions_.size() < queue::max_batch)
@@ -98,6 +100,20 @@ boost::asio::awaitable<void> Completer::run()
     }
 }
 
+void Completer::write_busy_again()
+{
+    const auto now = std::chrono::steady_clock::now();
+    if (now < busy_until_)
+        return;
+    busy_until_ = now + pause_of_busy;
+    endings_.insert(endings_.end(), std::make_move_iterator(busy_endings_.begin()),
+                    std::make_move_iterator(busy_endings_.end()));
+    suspensions_.insert(suspensions_.end(), std::make_move_iterator(busy_suspensions_.begin()),
+                        std::make_move_iterator(busy_suspensions_.end()));
+    busy_endings_.clear();
+    busy_suspensions_.clear();
+}
+
 boost::asio::awaitable<bool> Completer::flush_endings()
 {
     auto batch =
@@ -112,7 +128,7 @@ boost::asio::awaitable<bool> Completer::flush_endings()
     const auto write = [dispatcher = batch.front().dispatcher, &endings](pg::Connection& connection) {
         return queue::complete(connection, dispatcher, endings);
     };
-    auto written = co_await lane_.run<std::vector<queue::MessageId>>(write);
+    auto written = co_await lane_.run<queue::Written>(write);
     in_flight_ = 0;
     if (!written) {
         log::warning("cannot write {} outcomes to the database, they are kept and tried again: {}", batch.size(),
@@ -120,9 +136,12 @@ boost::asio::awaitable<bool> Completer::flush_endings()
         put_back_in_front(endings_, std::move(batch));
         co_return false;
     }
-    const std::unordered_set<queue::MessageId> done(written->begin(), written->end());
-    std::erase_if(endings, [&](const queue::Ending& ending) { return done.contains(ending.id); });
-    late_.insert(late_.end(), std::make_move_iterator(endings.begin()), std::make_move_iterator(endings.end()));
+    for (auto& due : batch) {
+        if (written->busy.contains(due.ending.id))
+            busy_endings_.push_back(std::move(due));
+        else if (!written->done.contains(due.ending.id))
+            late_.push_back(std::move(due.ending));
+    }
     co_return true;
 }
 
@@ -142,7 +161,7 @@ boost::asio::awaitable<bool> Completer::flush_suspensions()
                         &suspensions](pg::Connection& connection) {
         return queue::suspend(connection, dispatcher, version, suspensions);
     };
-    auto written = co_await lane_.run<std::vector<queue::MessageId>>(write);
+    auto written = co_await lane_.run<queue::Written>(write);
     in_flight_ = 0;
     if (!written) {
         log::warning("cannot put {} messages back into the queue, they are kept and tried again: {}", batch.size(),
@@ -150,10 +169,12 @@ boost::asio::awaitable<bool> Completer::flush_suspensions()
         put_back_in_front(suspensions_, std::move(batch));
         co_return false;
     }
-    const std::unordered_set<queue::MessageId> done(written->begin(), written->end());
-    for (auto& suspension : suspensions) {
-        if (!done.contains(suspension.id) && suspension.event != "returned")
-            late_.push_back(as_ending(std::move(suspension)));
+    for (auto& due : batch) {
+        const std::string& event = due.suspension.event;
+        if (written->busy.contains(due.suspension.id))
+            busy_suspensions_.push_back(std::move(due));
+        else if (!written->done.contains(due.suspension.id) && event != "returned" && event != "parked")
+            late_.push_back(as_ending(std::move(due.suspension)));
     }
     co_return true;
 }

@@ -25,7 +25,11 @@ public:
     void end(queue::DispatcherId dispatcher, queue::Ending ending);
     void put_back(queue::DispatcherId dispatcher, std::int64_t settings_version, queue::Suspension suspension);
 
-    std::size_t unflushed() const { return endings_.size() + suspensions_.size() + late_.size() + in_flight_; }
+    std::size_t unflushed() const
+    {
+        return endings_.size() + suspensions_.size() + busy_endings_.size() + busy_suspensions_.size() + late_.size() +
+               in_flight_;
+    }
 
     boost::asio::awaitable<void> run(); // until stop(), and then until all is written
     void stop();                        // what comes from now on is still written
@@ -46,11 +50,16 @@ private:
     boost::asio::awaitable<bool> flush_suspensions();
     boost::asio::awaitable<bool> keep_late();
     void came();
+    void write_busy_again();
 
     queue::DatabaseLane& lane_;
     Places& places_;
     std::deque<DueEnding> endings_;
     std::deque<DueSuspension> suspensions_;
+    // Somebody has their rows locked: they keep no other waiting.
+    std::deque<DueEnding> busy_endings_;
+    std::deque<DueSuspension> busy_suspensions_;
+    std::chrono::steady_clock::time_point busy_until_;
     std::vector<queue::Ending> late_; // outcomes whose lease was lost
     std::size_t in_flight_ = 0;
     Wakeup wakeup_;

@@ -7,8 +7,8 @@
 namespace mailroom {
 
 ComposedContent::ComposedContent(mime::Composition composition, const queue::MessageContent& content,
-                                 queue::MessageId id, queue::DatabaseLane& lane)
-    : composition_(std::move(composition)), content_(content), id_(id), lane_(lane)
+                                 queue::Generation generation, queue::DatabaseLane& lane)
+    : composition_(std::move(composition)), content_(content), generation_(generation), lane_(lane)
 {}
 
 boost::asio::awaitable<std::string_view> ComposedContent::next()
@@ -38,14 +38,14 @@ boost::asio::awaitable<void> ComposedContent::encode_slice(std::size_t attachmen
     const queue::StoredAttachment& stored = content_.attachments[attachment];
     const std::int64_t size = std::min(slice_size, stored.size - offset_);
     buffer_.clear();
-    if (stored.has_bytes) {
+    if (stored.bytes) {
         mime::append_base64_lines(
             buffer_,
-            std::string_view(stored.bytes).substr(static_cast<std::size_t>(offset_), static_cast<std::size_t>(size)));
+            std::string_view(*stored.bytes).substr(static_cast<std::size_t>(offset_), static_cast<std::size_t>(size)));
     } else {
-        const auto read = [id = id_, position = static_cast<int>(attachment), offset = offset_,
+        const auto read = [generation = generation_, blob = stored.blob, offset = offset_,
                            size](pg::Connection& connection) {
-            return queue::read_slice(connection, id, position, offset, size);
+            return queue::read_slice(connection, generation, blob, offset, size);
         };
         auto slice = co_await lane_.run<std::string>(read);
         if (!slice)

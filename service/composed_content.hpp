@@ -15,7 +15,7 @@ namespace mailroom {
 class ComposedContent final : public Content {
 public:
     // `lane` reads slices; `content` must outlive this.
-    ComposedContent(mime::Composition composition, const queue::MessageContent& content, queue::MessageId id,
+    ComposedContent(mime::Composition composition, const queue::MessageContent& content, queue::Generation generation,
                     queue::DatabaseLane& lane);
 
     std::uint64_t size() const override { return composition_.size; }
@@ -29,7 +29,7 @@ private:
 
     mime::Composition composition_;
     const queue::MessageContent& content_;
-    queue::MessageId id_;
+    queue::Generation generation_;
     queue::DatabaseLane& lane_;
     std::size_t piece_ = 0;
     std::int64_t offset_ = 0; // in the attachment of the current piece

@@ -13,9 +13,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr auto longest_rest = std::chrono::seconds(60); // of a server in trouble, ours
-constexpr auto first_rest = std::chrono::seconds(1);
-
 std::string key_of(const Login& login)
 {
     std::string key = fmt::format("{}/{}/{}/", smtp::to_string(login.server), static_cast<int>(login.server.security),
@@ -68,27 +65,24 @@ std::unique_ptr<smtp::Connection> Connections::take_idle(Account& account)
     return nullptr;
 }
 
-std::optional<Outcome> Connections::known_trouble(const Account& account) const
+std::optional<Outcome> Connections::refusal(const Account& account) const
 {
-    if (stopping_)
-        return stopped();
-    if (account.refused)
-        return account.refused;
-    if (account.trouble && steady_clock::now() < account.trouble_until)
-        return account.trouble;
-    return std::nullopt;
+    return stopping_ ? stopped() : account.refused;
 }
 
 boost::asio::awaitable<Connections::Acquired> Connections::acquire(const Login& login, Prefer prefer)
 {
     Account& account = account_of(login);
+    const int failures = account.failures;
     for (;;) {
-        if (auto trouble = known_trouble(account))
-            co_return *std::move(trouble);
+        if (auto refused = refusal(account))
+            co_return *std::move(refused);
         if (prefer == Prefer::any) {
             if (auto connection = take_idle(account))
                 co_return Session{std::move(connection), true};
         }
+        if (account.failures != failures) // who waited for it hears of it
+            co_return *account.failure;
         if (account.proven || !account.opening)
             break;
         Wakeup turn(executor_);
@@ -133,8 +127,6 @@ boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& log
         co_return std::move(*outcome);
     }
     account.proven = true;
-    account.trouble.reset();
-    account.troubles = 0;
     co_return Session{std::get<std::unique_ptr<smtp::Connection>>(*std::move(opened)), false};
 }
 
@@ -147,10 +139,8 @@ void Connections::remember(Account& account, const Outcome& outcome)
         account.proven = false;
         return;
     }
-    const auto rest = std::min<steady_clock::duration>(first_rest * (1 << std::min(account.troubles, 6)), longest_rest);
-    account.trouble = outcome;
-    account.trouble_until = steady_clock::now() + rest;
-    ++account.troubles;
+    account.failure = outcome;
+    ++account.failures;
 }
 
 boost::asio::awaitable<void> Connections::give_back(const Login& login, std::unique_ptr<smtp::Connection> connection)

@@ -1,6 +1,5 @@
 // Open SMTP sessions by login: kept for the next message, tested before they are used again, closed when idle. One
-// session of a login is opened at a time until one has succeeded; a refused login is not tried again; a server in
-// trouble is left alone for a while.
+// session of a login is opened at a time until one has succeeded; a refused login is not tried again.
 #pragma once
 
 #include "config/secret.hpp"
@@ -73,14 +72,13 @@ private:
         std::optional<Outcome> refused;
         bool refusal_is_known = false; // to all dispatchers
         std::vector<std::uint8_t> fingerprint;
-        std::optional<Outcome> trouble; // of the server
-        std::chrono::steady_clock::time_point trouble_until;
-        int troubles = 0; // in a row
+        std::optional<Outcome> failure; // of the last opening that failed
+        int failures = 0;
     };
 
     Account& account_of(const Login& login);
     static std::unique_ptr<smtp::Connection> take_idle(Account& account);
-    std::optional<Outcome> known_trouble(const Account& account) const;
+    std::optional<Outcome> refusal(const Account& account) const; // also of open sessions
     boost::asio::awaitable<Acquired> open(const Login& login, Account& account);
     static void remember(Account& account, const Outcome& outcome);
 

@@ -48,18 +48,20 @@ void log_outcome(const queue::Claimed& claimed, const Record& record)
 
 Courier::Courier(Needs needs) : needs_(std::move(needs)) {}
 
-boost::asio::awaitable<void> Courier::carry(Job job)
+boost::asio::awaitable<Route::Ended> Courier::carry(Job& job)
 {
     std::string broken;
     Committing committing = Committing::no;
+    Route::Ended ended = Route::Ended::unserved;
     try {
         if (stopping_ || !needs_.may_begin(job)) {
             put_back(job.claimed, std::chrono::milliseconds(0), {});
-            co_return;
+            co_return Route::Ended::troubled; // it says nothing of the server
         }
         if (!job.content) {
-            const auto read = [id = job.claimed.id, has_results = job.claimed.has_results](pg::Connection& connection) {
-                return queue::read_content(connection, {id},
+            const auto read = [id = job.claimed.id, generation = job.claimed.generation,
+                               has_results = job.claimed.has_results](pg::Connection& connection) {
+                return queue::read_content(connection, generation, {id},
                                            has_results ? queue::Results::wanted : queue::Results::none, 0);
             };
             auto found = co_await needs_.reads.run<std::map<queue::MessageId, queue::MessageContent>>(read);
@@ -67,18 +69,19 @@ boost::asio::awaitable<void> Courier::carry(Job job)
                 throw std::runtime_error(pg::explain(found.error()));
             job.content = std::move((*found)[job.claimed.id]);
         }
-        co_await attempt(job, *job.content, committing);
+        ended = co_await attempt(job, *job.content, committing);
     } catch (const std::exception& error) {
         broken = error.what();
     }
     if (broken.empty())
-        co_return;
+        co_return ended;
     if (committing == Committing::yes) { // never put back as untried what may have gone
         co_await doubt(job, broken);
-        co_return;
+        co_return Route::Ended::served;
     }
     log::error("{} is put back: {}", job.claimed.uid, broken);
     put_back(job.claimed, pause_after_trouble, broken);
+    co_return Route::Ended::troubled;
 }
 
 // The outcome of a message that may have gone could not be judged or stored: that is a doubt like any other.
@@ -96,8 +99,8 @@ boost::asio::awaitable<void> Courier::doubt(const Job& job, const std::string& w
     }
 }
 
-boost::asio::awaitable<void> Courier::attempt(const Job& job, const queue::MessageContent& content,
-                                              Committing& committing)
+boost::asio::awaitable<Route::Ended> Courier::attempt(const Job& job, const queue::MessageContent& content,
+                                                      Committing& committing)
 {
     const auto started = system_clock::now();
     const auto addressing = addressing_of(content, job.identity);
@@ -107,31 +110,55 @@ boost::asio::awaitable<void> Courier::attempt(const Job& job, const queue::Messa
         const Delivery delivery =
             not_tried(Verdict::give_up, Scope::message, Cause::none,
                       !message ? "the message cannot be composed: " + message.error().text : "no recipient is left");
-        co_await settle(job, addressing.value_or(Addressing{{job.identity.envelope_sender, {}}, {}}), delivery,
-                        started);
-        co_return;
+        co_return co_await settle(job, addressing.value_or(Addressing{{job.identity.envelope_sender, {}}, {}}),
+                                  delivery, started);
     }
-    ComposedContent composed(mime::compose(*message), content, job.claimed.id, needs_.reads);
+    ComposedContent composed(mime::compose(*message), content, job.claimed.generation, needs_.reads);
     const std::function<void()> before_commit = [&committing] { committing = Committing::yes; };
     const Parcel parcel{job.identity, addressing->envelope, composed, before_commit};
     const Delivery delivery = co_await needs_.transport.deliver(parcel);
-    co_await settle(job, *addressing, delivery, started);
+    co_return co_await settle(job, *addressing, delivery, started);
 }
 
-boost::asio::awaitable<void> Courier::settle(const Job& job, const Addressing& addressing, const Delivery& delivery,
-                                             system_clock::time_point started)
+namespace {
+
+Route::Ended ended(const Delivery& delivery, const rules::Judgement& judgement)
+{
+    if (judgement.consequence == rules::Consequence::account_troubled || delivery.outcome.cause == Cause::stopped)
+        return Route::Ended::troubled;
+    if (delivery.outcome.verdict == Verdict::accepted || delivery.outcome.verdict == Verdict::in_doubt)
+        return Route::Ended::served;
+    return delivery.server.empty() ? Route::Ended::troubled
+                                   : Route::Ended::unserved; // it may not have been asked at all
+}
+
+} // namespace
+
+boost::asio::awaitable<Route::Ended> Courier::settle(const Job& job, const Addressing& addressing,
+                                                     const Delivery& delivery, system_clock::time_point started)
 {
     const rules::History history{.attempts = job.claimed.attempts,
-                                 .deferrals = job.claimed.deferrals,
+                                 .deferrals = std::max(job.claimed.deferrals, job.route->troubles),
                                  .doubts = job.claimed.doubts,
                                  .recipients = static_cast<int>(std::max<std::size_t>(addressing.positions.size(), 1)),
                                  .served_before = addressing.served_before,
                                  .refused_before = addressing.refused_before,
                                  .doubtful_before = addressing.doubtful_before};
-    const rules::Judgement judgement = rules::decide(delivery, job.identity, history, needs_.policy, chance());
+    rules::Judgement judgement = rules::decide(delivery, job.identity, history, needs_.policy, chance());
+    if (judgement.consequence == rules::Consequence::account_troubled && !needs_.may_begin(job)) {
+        judgement.consequence = rules::Consequence::none; // the account as it was: it may be repaired meanwhile
+        judgement.transition = rules::RetryAt{std::chrono::milliseconds(0), false};
+    }
     const Attempted attempted{job.table_row, &job.identity, started, &delivery, &addressing};
     co_await spread(job, delivery.outcome, judgement.consequence);
-    co_await store(job.claimed, attempted, judgement, job.snapshot->settings.version);
+    queue::PlaceId route = queue::unsorted;
+    if (judgement.consequence == rules::Consequence::account_troubled) {
+        const auto rest = std::get<rules::RetryAt>(judgement.transition).delay;
+        auto place = co_await needs_.account_troubled(job, rest, delivery.outcome.text);
+        route = place.value_or(queue::unsorted);
+    }
+    co_await store(job.claimed, attempted, judgement, job.snapshot->settings.version, route);
+    co_return ended(delivery, judgement);
 }
 
 // What a contact found out concerns everybody who has the same login, or sends as the same address by it.
@@ -141,6 +168,7 @@ boost::asio::awaitable<void> Courier::spread(const Job& job, const Outcome& outc
         fmt::format("{} {}{}{}", outcome.code, outcome.enhanced, outcome.enhanced.empty() ? "" : " ", outcome.text);
     switch (consequence) {
     case rules::Consequence::none:
+    case rules::Consequence::account_troubled:
         co_return;
     case rules::Consequence::login_refused:
         co_await pause_login(job.identity, "auth_failed", std::move(reply));
@@ -193,9 +221,10 @@ boost::asio::awaitable<void> Courier::stop_sender(const rules::Identity& identit
 }
 
 boost::asio::awaitable<void> Courier::store(const queue::Claimed& claimed, const Attempted& attempted,
-                                            const rules::Judgement& judgement, std::int64_t settings_version)
+                                            const rules::Judgement& judgement, std::int64_t settings_version,
+                                            queue::PlaceId route)
 {
-    queue::PlaceId place = queue::unsorted;
+    queue::PlaceId place = route;
     std::optional<rules::Hold> hold;
     if (const auto* held = std::get_if<rules::Held>(&judgement.transition))
         hold = held->hold;
@@ -248,6 +277,16 @@ void Courier::put_back(const queue::Claimed& claimed, std::chrono::milliseconds 
     suspension.delay = delay;
     suspension.note = std::move(note);
     needs_.completer.put_back(claimed.dispatcher, 0, std::move(suspension));
+}
+
+void Courier::park(const queue::Claimed& claimed, queue::PlaceId route, std::int64_t settings_version)
+{
+    queue::Suspension suspension;
+    suspension.id = claimed.id;
+    suspension.lease_no = claimed.lease_no;
+    suspension.event = "parked";
+    suspension.place = route;
+    needs_.completer.put_back(claimed.dispatcher, settings_version, std::move(suspension));
 }
 
 void Courier::count(const rules::Judgement& judgement)

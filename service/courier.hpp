@@ -8,6 +8,7 @@
 #include "service/job.hpp"
 #include "service/outgoing.hpp"
 #include "service/places.hpp"
+#include "service/route.hpp"
 #include "service/rules/decide.hpp"
 #include "service/transport.hpp"
 
@@ -34,6 +35,10 @@ public:
         rules::Policy policy;
         std::function<void()> troubled;            // this process cannot send for a while
         std::function<bool(const Job&)> may_begin; // the lease holds, and no newer settings are known
+        // The job's account is in trouble for so long. The place of its route; none: the database cannot tell.
+        using AccountTroubled = std::function<boost::asio::awaitable<std::optional<queue::PlaceId>>(
+            const Job&, std::chrono::milliseconds, std::string)>;
+        AccountTroubled account_troubled;
     };
     explicit Courier(Needs needs);
 
@@ -46,25 +51,29 @@ public:
     };
     const Counts& counts() const { return counts_; }
 
-    boost::asio::awaitable<void> carry(Job job);
+    // How it went for the job's route.
+    boost::asio::awaitable<Route::Ended> carry(Job& job);
     // Where nobody was found who could send it.
     boost::asio::awaitable<void> hold(queue::Claimed claimed, std::string table_row, rules::Hold hold,
                                       std::int64_t settings_version);
     void put_back(const queue::Claimed& claimed, std::chrono::milliseconds delay,
                   std::string note); // no note: not worth a line
+    void park(const queue::Claimed& claimed, queue::PlaceId route, std::int64_t settings_version);
 
     void stop() { stopping_ = true; } // begins nothing new
 
 private:
     enum class Committing { no, yes }; // the octets that may commit the message were handed out
 
-    boost::asio::awaitable<void> attempt(const Job& job, const queue::MessageContent& content, Committing& committing);
+    boost::asio::awaitable<Route::Ended> attempt(const Job& job, const queue::MessageContent& content,
+                                                 Committing& committing);
     boost::asio::awaitable<void> doubt(const Job& job, const std::string& why);
-    boost::asio::awaitable<void> settle(const Job& job, const Addressing& addressing, const Delivery& delivery,
-                                        std::chrono::system_clock::time_point started);
+    boost::asio::awaitable<Route::Ended> settle(const Job& job, const Addressing& addressing, const Delivery& delivery,
+                                                std::chrono::system_clock::time_point started);
     boost::asio::awaitable<void> spread(const Job& job, const Outcome& outcome, rules::Consequence consequence);
     boost::asio::awaitable<void> store(const queue::Claimed& claimed, const Attempted& attempted,
-                                       const rules::Judgement& judgement, std::int64_t settings_version);
+                                       const rules::Judgement& judgement, std::int64_t settings_version,
+                                       queue::PlaceId route = queue::unsorted);
     boost::asio::awaitable<void> pause_login(const rules::Identity& identity, std::string_view reason,
                                              std::string reply);
     boost::asio::awaitable<void> stop_sender(const rules::Identity& identity, std::string reply);

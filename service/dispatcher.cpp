@@ -6,8 +6,11 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <map>
 #include <random>
 #include <unistd.h>
 #include <utility>
@@ -18,7 +21,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::size_t low_water = 128; // decided messages below which the next batch is claimed, ours
+// Of several producers that commit within 20 ms one notifies for all (mailroom.enqueue), and the others may be later.
+constexpr auto look_again_after = milliseconds(30);
+constexpr auto look_for_suspects_every = std::chrono::seconds(1);
+constexpr auto review_holds_every = std::chrono::minutes(1);
 constexpr std::int64_t small_message =
     65'536; // octets; up to this its content comes with the batch's, attachments included
 constexpr auto pause_of_a_troubled_dispatcher = std::chrono::seconds(10);
@@ -34,7 +40,15 @@ pg::Source source_of(const ServiceFile& file)
 {
     // The planner takes a table that fills and empties all day for as large as its last statistics say: every statement
     // of a dispatcher reaches its rows by key, and must never walk the whole queue for them.
-    return {file.database.connection, "mailroom serve", "-c enable_seqscan=off -c jit=off"};
+    return {file.database.connection, "mailroom serve", "-c enable_seqscan=off -c jit=off", file.database.pooled};
+}
+
+// Ours: one slow or broken server delays only its own mail.
+int connections_per_account(const ServiceFile::Dispatcher& dispatcher)
+{
+    const int quarter = std::max(1, dispatcher.connections / 4);
+    return dispatcher.connections_per_account > 0 ? std::min(dispatcher.connections_per_account, dispatcher.connections)
+                                                  : quarter;
 }
 
 } // namespace
@@ -61,11 +75,18 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
       courier_({read_lane_, upkeep_lane_, transport, completer_, places_, setup_.key ? &*setup_.key : nullptr,
                 setup_.file.installation.domain, policy_of(setup_.file),
                 [this] { claims_paused_until_ = steady_clock::now() + pause_of_a_troubled_dispatcher; },
-                [this](const Job& job) { return may_begin(job); }}),
+                [this](const Job& job) { return may_begin(job); },
+                [this](const Job& job, std::chrono::milliseconds rest, std::string why) {
+                    return keeper_.account_troubled(job, rest, std::move(why));
+                }}),
       upkeep_(io.get_executor(), upkeep_lane_, places_, enrollment_, policy_of(setup_.file),
               setup_.file.dispatcher.lease / 4, [this] { claim_wakeup_.wake(); }),
+      housekeeping_(io.get_executor(), source_of(setup_.file), enrollment_, setup_.file.retention),
+      routes_(connections_per_account(setup_.file.dispatcher)),
+      keeper_(routes_, places_, courier_, claim_lane_, upkeep_lane_),
       claim_wakeup_(io.get_executor()),
-      progress_(io.get_executor())
+      progress_(io.get_executor()),
+      review_(io.get_executor())
 {}
 
 Dispatcher::~Dispatcher() = default;
@@ -88,12 +109,15 @@ boost::asio::awaitable<void> Dispatcher::run()
     spawn(enrollment_.run());
     spawn(completer_.run());
     spawn(upkeep_.run());
+    spawn(housekeeping_.run());
     spawn(claim_loop());
-    listener_ = std::make_unique<queue::Listener>(
-        source_of(setup_.file), std::vector<std::string>{"mailroom_wake", "mailroom_settings"},
-        [this](const pg::Notification& notification) {
-            boost::asio::post(io_, [this, notification] { heard(notification); });
-        });
+    spawn(review_holds());
+    if (!setup_.file.database.pooled) // behind a pooler the poll alone finds what is new
+        listener_ = std::make_unique<queue::Listener>(
+            source_of(setup_.file), std::vector<std::string>{"mailroom_wake", "mailroom_settings"},
+            [this](const pg::Notification& notification) {
+                boost::asio::post(io_, [this, notification] { heard(notification); });
+            });
     while (!stopping_) {
         const auto interval = std::clamp<milliseconds>(setup_.file.smtp.idle, milliseconds(100), milliseconds(5'000));
         co_await progress_.wait_for(interval);
@@ -108,7 +132,15 @@ void Dispatcher::heard(const pg::Notification& notification)
     if (notification.channel != "mailroom_wake") {
         enrollment_.look();
         upkeep_.soon();
+    } else if (!notification.payload.empty()) { // another dispatcher parked at a route that only its owner sends by
+        queue::PlaceId place = 0;
+        std::from_chars(notification.payload.data(), notification.payload.data() + notification.payload.size(), place);
+        const Route* const route = routes_.at(place);
+        if (route == nullptr || !enrollment_.id() || !route->is_ours(*enrollment_.id()))
+            return;
+        keeper_.look_soon();
     }
+    look_again_ = steady_clock::now() + look_again_after;
     claim_wakeup_.wake();
 }
 
@@ -117,61 +149,92 @@ void Dispatcher::heard(const pg::Notification& notification)
 bool Dispatcher::may_claim() const
 {
     return enrollment_.id() && !claim_is_unknown_ && steady_clock::now() >= claims_paused_until_ &&
-           completer_.unflushed() < Completer::max_unflushed && ready_.size() < low_water;
+           completer_.unflushed() < Completer::max_unflushed;
+}
+
+std::vector<queue::Range> Dispatcher::wanted(queue::DispatcherId id)
+{
+    const auto now = steady_clock::now();
+    const bool idle = senders_ < setup_.file.dispatcher.connections && routes_.may_begin(now) == 0;
+    std::vector<queue::Range> ranges = routes_.ranges(idle ? Routes::Idle::yes : Routes::Idle::no, id, now);
+    if (!routes_.has_suspect() && now >= next_look_for_suspects_) { // one in all: the lanes take turns
+        suspect_lane_ = static_cast<Lane>((static_cast<std::size_t>(suspect_lane_) + 1) % lane_count);
+        ranges.push_back({queue::suspects, suspect_lane_, 1, {}});
+        next_look_for_suspects_ = now + look_for_suspects_every;
+    }
+    low_water_.mark(ranges, now);
+    return ranges;
 }
 
 boost::asio::awaitable<void> Dispatcher::claim_loop()
 {
     std::minstd_rand random{std::random_device{}()};
+    const auto poll = setup_.file.dispatcher.poll;
     int full_claims = 0;
     while (!stopping_) {
         if (claim_is_unknown_)
             co_await hand_back_unknown_claims();
-        if (!may_claim()) {
+        const auto id = enrollment_.id();
+        if (id && (!snapshot_ || snapshot_->settings.version < enrollment_.settings_version()))
+            co_await reload_settings();
+        if (id && snapshot_)
+            co_await keeper_.look(*id, snapshot_->settings);
+        start_senders(); // a limit or a block may be over
+        std::vector<queue::Range> ranges;
+        if (id && may_claim())
+            ranges = wanted(*id);
+        if (ranges.empty()) {
             // A sender that takes the last but low_water job wakes this; so do the enrolment and the completer's
             // progress, by the poll.
-            co_await claim_wakeup_.wait_for(
-                std::min<steady_clock::duration>(setup_.file.dispatcher.poll, std::chrono::milliseconds(100)));
+            co_await claim_wakeup_.wait_for(until_next_turn(std::min<steady_clock::duration>(poll, milliseconds(100))));
             continue;
         }
-        const int room = queue::max_batch;
         const std::size_t before = claimed_;
         claiming_ = true;
-        co_await claim_batch(*enrollment_.id(), room);
+        co_await claim_batch(*id, std::move(ranges));
         claiming_ = false;
         // Saturated, nobody needs to wake us; the flag changes after some full claims, not with each message.
-        const bool full = claimed_ - before >= static_cast<std::size_t>(room) / 2;
+        const bool full = claimed_ - before >= queue::max_batch / 2;
         full_claims = full ? full_claims + 1 : 0;
         enrollment_.want_wake(full_claims < 4);
         if (claimed_ != before)
             continue;
-        const auto poll = setup_.file.dispatcher.poll;
-        co_await claim_wakeup_.wait_for(poll + poll * static_cast<int>(random() % 100) / 1000);
+        co_await claim_wakeup_.wait_for(until_next_turn(poll + poll * static_cast<int>(random() % 100) / 1000));
     }
 }
 
-// A claim without an answer may have worked: then messages are leased to us that we do not know. Once nothing of ours
-// is under way, whatever is leased to us is one of them.
+steady_clock::duration Dispatcher::until_next_turn(steady_clock::duration longest) const
+{
+    const auto now = steady_clock::now();
+    auto wait = longest;
+    if (const auto turn = routes_.next_turn(now))
+        wait = std::min(wait, *turn - now);
+    return look_again_ > now ? std::min(wait, look_again_ - now) : wait;
+}
+
+// A claim without an answer may have worked: then messages are leased to us that we do not know. Those that we know
+// were leased before it began.
 boost::asio::awaitable<void> Dispatcher::hand_back_unknown_claims()
 {
     const auto id = enrollment_.id();
-    if (!id || senders_ > 0 || ready_.size() > 0 || completer_.unflushed() > 0)
+    if (!id)
         co_return;
-    const auto job = [dispatcher = *id](pg::Connection& connection) {
-        return queue::hand_back(connection, dispatcher);
+    const auto job = [dispatcher = *id, since = leased_until_](pg::Connection& connection) {
+        return queue::hand_back(connection, dispatcher, since);
     };
-    auto handed_back = co_await claim_lane_.run<std::int64_t>(job);
+    auto handed_back = co_await claim_lane_.run<queue::HandedBack>(job);
     if (!handed_back)
         co_return;
-    claim_is_unknown_ = false;
-    if (*handed_back > 0)
-        log::warning("a claim without an answer had worked: {} messages go back to be claimed again", *handed_back);
+    claim_is_unknown_ = handed_back->locked > 0;
+    if (handed_back->messages > 0)
+        log::warning("a claim without an answer had worked: {} messages go back to be claimed again",
+                     handed_back->messages);
 }
 
-boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, int room)
+boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std::vector<queue::Range> ranges)
 {
-    const queue::LaneShares shares = ready_.shares(room);
-    const auto job = [id, shares](pg::Connection& connection) { return queue::claim(connection, id, shares); };
+    const auto began = steady_clock::now();
+    const auto job = [id, ranges](pg::Connection& connection) { return queue::claim(connection, id, ranges); };
     auto claim = co_await claim_lane_.run<queue::Claim>(job);
     if (!claim) {
         claim_is_unknown_ = claim.error().connection_is_gone();
@@ -180,8 +243,11 @@ boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, int
         co_return;
     }
     trouble_.clear();
-    ready_.claimed(shares, claim->messages);
+    const auto ended = steady_clock::now();
+    low_water_.claimed(claim->messages, began, ended);
+    routes_.claimed(ranges, claim->messages, ended);
     claimed_ += claim->messages.size();
+    leased_until_ = std::max(leased_until_, claim->leased_until);
     if (claim->messages.empty())
         co_return;
     // Nothing is decided by older settings than the claim saw.
@@ -208,6 +274,9 @@ boost::asio::awaitable<bool> Dispatcher::reload_settings()
     snapshot_ = make_snapshot(*std::move(stored), setup_.key ? &*setup_.key : nullptr);
     enrollment_.settings_loaded(snapshot_->settings.version);
     transport_.settings_changed(*snapshot_);
+    keeper_.put_back_ready(); // decided by older settings, limits among them
+    routes_.settings_changed(snapshot_->settings, steady_clock::now());
+    keeper_.look_soon(); // the change may have opened some that were blocked
     co_return true;
 }
 
@@ -230,7 +299,7 @@ rules::Decision decision_on(const queue::Claimed& message, const Snapshot& snaps
 
 } // namespace
 
-// What nobody can send is held; the rest waits for a connection.
+// What nobody can send is held; what has no room waits at its route; the rest is ready.
 boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claimed)
 {
     const std::shared_ptr<const Snapshot> snapshot = snapshot_;
@@ -238,7 +307,8 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
     jobs.reserve(claimed.size());
     for (auto& message : claimed) {
         if (message.expired) { // the sweep ends it
-            courier_.put_back(message, std::chrono::milliseconds(0), {});
+            courier_.put_back(message, setup_.file.dispatcher.lease, {});
+            upkeep_.soon();
             continue;
         }
         rules::Decision decision = decision_on(message, *snapshot);
@@ -246,37 +316,81 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
             co_await courier_.hold(message, decision.table_row, *hold, snapshot->settings.version);
             continue;
         }
-        jobs.push_back({std::move(message), std::move(decision.table_row),
-                        std::get<rules::Identity>(std::move(decision.answer)), snapshot, std::nullopt});
+        Job job{std::move(message),
+                std::move(decision.table_row),
+                std::get<rules::Identity>(std::move(decision.answer)),
+                snapshot,
+                std::nullopt,
+                nullptr};
+        job.route = &routes_.of(route_of(job.identity), snapshot->settings, steady_clock::now());
+        const bool taken = co_await keeper_.takes(job);
+        if (taken)
+            jobs.push_back(std::move(job));
+        else
+            co_await keeper_.park(job);
     }
     co_await fetch_content(jobs);
-    for (Job& job : jobs)
-        ready_.push(std::move(job));
+    for (Job& job : jobs) {
+        if (job.route->blocked(steady_clock::now())) { // since a moment
+            routes_.leave(job);
+            co_await keeper_.park(job);
+            continue;
+        }
+        routes_.push(std::move(job));
+    }
     start_senders();
 }
 
 boost::asio::awaitable<void> Dispatcher::fetch_content(std::vector<Job>& jobs)
 {
-    std::vector<queue::MessageId> ids;
-    auto results = queue::Results::none;
-    for (const Job& job : jobs) {
-        if (job.claimed.size > small_message)
-            continue;
-        ids.push_back(job.claimed.id);
-        if (job.claimed.has_results)
-            results = queue::Results::wanted;
-    }
-    if (ids.empty())
-        co_return;
-    const auto read = [&ids, results](pg::Connection& connection) {
-        return queue::read_content(connection, ids, results, small_message);
-    };
-    auto contents = co_await read_lane_.run<std::map<queue::MessageId, queue::MessageContent>>(read);
-    if (!contents)
-        co_return; // each is read when it is sent; if that fails as well, it is put back
+    std::map<queue::Generation, std::vector<Job*>> small;
     for (Job& job : jobs) {
-        if (const auto found = contents->find(job.claimed.id); found != contents->end())
-            job.content = std::move(found->second);
+        if (job.claimed.size <= small_message)
+            small[job.claimed.generation].push_back(&job);
+    }
+    for (auto& [generation, wanted] : small) {
+        std::vector<queue::MessageId> ids;
+        auto results = queue::Results::none;
+        for (const Job* job : wanted) {
+            ids.push_back(job->claimed.id);
+            if (job->claimed.has_results)
+                results = queue::Results::wanted;
+        }
+        const auto read = [generation = generation, &ids, results](pg::Connection& connection) {
+            return queue::read_content(connection, generation, ids, results, small_message);
+        };
+        auto contents = co_await read_lane_.run<std::map<queue::MessageId, queue::MessageContent>>(read);
+        if (!contents)
+            continue; // each is read when it is sent; if that fails as well, it is put back
+        for (Job* job : wanted) {
+            if (const auto found = contents->find(job->claimed.id); found != contents->end())
+                job->content = std::move(found->second);
+        }
+    }
+}
+
+// A notification may be lost, and not every cause of a hold is a setting of ours: of each hold one message is decided
+// again. Where it would not be held there any more, all are let go.
+boost::asio::awaitable<void> Dispatcher::review_holds()
+{
+    while (!stopping_) {
+        co_await review_.wait_for(review_holds_every);
+        if (stopping_ || !enrollment_.id() || !snapshot_)
+            continue;
+        const std::function<pg::DbResult<std::vector<queue::HeldSample>>(pg::Connection&)> read = queue::held_samples;
+        auto samples = co_await upkeep_lane_.run<std::vector<queue::HeldSample>>(read);
+        if (!samples || snapshot_->settings.version < enrollment_.settings_version())
+            continue;
+        for (const auto& sample : *samples) {
+            const rules::Decision decision = decision_on(sample.message, *snapshot_);
+            if (decision.hold() != nullptr && rules::place_key(*decision.hold()) == sample.key)
+                continue;
+            const auto release = [place = sample.place](pg::Connection& connection) {
+                return queue::release_place(connection, place);
+            };
+            static_cast<void>(co_await upkeep_lane_.run<void>(release));
+            upkeep_.soon();
+        }
     }
 }
 
@@ -285,7 +399,8 @@ boost::asio::awaitable<void> Dispatcher::fetch_content(std::vector<Job>& jobs)
 void Dispatcher::start_senders()
 {
     // Also while stopping: a claim may have come too late, and its messages are to be put back.
-    while (ready_.size() > 0 && senders_ < setup_.file.dispatcher.connections) {
+    const int free = setup_.file.dispatcher.connections - senders_;
+    for (int more = std::min(routes_.may_begin(steady_clock::now()), free); more > 0; --more) {
         ++senders_;
         spawn(send_jobs());
     }
@@ -301,10 +416,13 @@ bool Dispatcher::may_begin(const Job& job) const
 
 boost::asio::awaitable<void> Dispatcher::send_jobs()
 {
-    while (auto job = ready_.pop()) {
-        if (ready_.size() == low_water)
+    while (auto job = routes_.pop(steady_clock::now())) {
+        Route& route = *job->route;
+        if (routes_.is_low(route, job->claimed.lane, steady_clock::now()))
             claim_wakeup_.wake();
-        co_await courier_.carry(*std::move(job));
+        const Route::Ended ended = co_await courier_.carry(*job);
+        route.end(job->charged, ended, steady_clock::now());
+        routes_.ended(*job);
     }
     --senders_;
     claim_wakeup_.wake();
@@ -321,8 +439,11 @@ void Dispatcher::stop()
     stopping_ = true;
     stop_deadline_ = steady_clock::now() + setup_.file.dispatcher.stop_limit;
     courier_.stop();
+    keeper_.put_back_ready();
     transport_.stop();
     upkeep_.stop();
+    housekeeping_.stop();
+    review_.wake();
     claim_wakeup_.wake();
     progress_.wake();
 }
@@ -340,6 +461,7 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
     const auto until = [this](auto&& settled) -> bool { return settled() || steady_clock::now() >= stop_deadline_; };
     while (!until([this] { return senders_ == 0 && !claiming_; }))
         co_await progress_.wait_for(std::chrono::milliseconds(200));
+    keeper_.put_back_ready(); // of a claim that came too late
     if (senders_ > 0) {
         log::warning("the stop limit is over: {} messages without a reply are in doubt", senders_);
         transport_.abort();
@@ -354,6 +476,7 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
     if (completer_.unflushed() > 0)
         log::error("{} outcomes could not be written: these messages will be in doubt", completer_.unflushed());
     completer_.give_up();
+    co_await keeper_.give_back_grants(enrollment_.id().value_or(0));
     enrollment_.stop();
     co_await transport_.tidy();
     if (completer_.unflushed() == 0)

@@ -12,12 +12,18 @@
 
 namespace mailroom {
 
+struct Route;
+
 struct Job {
     queue::Claimed claimed;
     std::string table_row;
     rules::Identity identity;
     std::shared_ptr<const Snapshot> snapshot;     // identity points into it
     std::optional<queue::MessageContent> content; // none: large, read when it is sent
+    Route* route = nullptr;                       // by which it goes
+    int charged = 0;                              // recipients, of those granted to the route, once it has begun
+
+    bool is_suspect() const { return claimed.place == queue::suspects; }
 };
 
 } // namespace mailroom

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <functional>
+#include <utility>
 
 namespace {
 
@@ -133,6 +134,123 @@ void add_send_command(CLI::App& app, Options& options, Action& chosen)
     send->footer(exit_codes);
 }
 
+void add_filter(CLI::App* app, commands::Filter& filter)
+{
+    app->add_option("uid", filter.uids, "Messages by uid");
+    const auto any_of = [app](const char* name, std::vector<std::string>& values, const char* description) {
+        app->add_option(name, values, description)
+            ->allow_extra_args(false)
+            ->group("Filter (all that is given must be so)");
+    };
+    any_of("--batch", filter.batches, "Of a batch; this and the next may be given more than once: any of them");
+    any_of("--user", filter.users, "Of a posting user, by code");
+    any_of("--form", filter.forms, "Of a form, report or other document kind, by code");
+    any_of("--model", filter.models, "Of a dispatch model, by code");
+    any_of("--route", filter.routes, "At a route or in a hold, as `mailroom queue` names it, or at an account's route");
+    any_of("--reason", filter.reasons, "Why it waits: no_user, account_blocked, operator_hold ...");
+    any_of("--state", filter.states, "ready, sending, deferred, scheduled, in_doubt, held or cancelled");
+    any_of("--lane", filter.lanes, "urgent, normal or bulk");
+    any_of("--recipient", filter.recipients, "To, cc or bcc this address");
+    app->add_flag("--all", filter.all, "Every live message")->group("Filter (all that is given must be so)");
+    app->add_option("--older-than", filter.older_than, "Enqueued so long ago or longer: 2h, \"3 days\"")
+        ->group("Filter (all that is given must be so)");
+    app->add_option("--newer-than", filter.newer_than, "Enqueued less long ago")
+        ->group("Filter (all that is given must be so)");
+}
+
+constexpr const char* operator_exit_codes =
+    R"(Exit codes: 0 done, counted, or no message matches; 1 an error, a no, a uid that is not in the queue, or none of the
+messages that match could be changed; 2 wrong command line or filter, or --yes is missing where nobody can be asked)";
+
+void add_consent(CLI::App* app, commands::Consent& consent)
+{
+    CLI::Option* const yes = app->add_flag_callback(
+        "--yes", [&consent] { consent = commands::Consent::given; }, "Do not ask");
+    app->add_flag_callback(
+           "--dry-run", [&consent] { consent = commands::Consent::only_count; }, "Only count what would be changed")
+        ->excludes(yes);
+    app->footer(operator_exit_codes);
+}
+
+void add_operator_commands(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::Operation operation;
+    static commands::Page page;
+    CLI::App* const list = command(app, "list", "Lists live messages: where each stands, why and until when", options,
+                                   chosen, [&] { return commands::list(options, operation.filter, page); });
+    add_filter(list, operation.filter);
+    list->add_option("--limit", page.limit, "How many at most")->capture_default_str()->check(CLI::Range(1, 10'000));
+    list->add_option("--after", page.after, "From behind this id on, as the page before said");
+
+    const auto action = [&](const char* name, const char* description) {
+        CLI::App* const added = command(app, name, description, options, chosen, [&options, name] {
+            operation.action = name;
+            return commands::operate(options, operation);
+        });
+        add_filter(added, operation.filter);
+        added->add_option("--note", operation.note, "Why, for the messages' stories");
+        add_consent(added, operation.consent);
+        return added;
+    };
+    action("retry", "Makes due now what waits for its next try or at its account")
+        ->add_flag("--now", operation.now, "Also what is scheduled: its time is forgotten");
+    action("cancel", "Ends what waits; what is being sent is not tried again");
+    action("hold", "Holds what waits until an operator releases it");
+    CLI::App* const release =
+        action("release", "Lets go what is held, for whatever reason; what is in doubt is sent again");
+    CLI::Option* const keep = release->add_flag_callback(
+        "--keep-identity", [] { operation.identity = "keep"; },
+        "Held as identity_changed: goes if the settings give the old sender again");
+    release
+        ->add_flag_callback(
+            "--new-identity", [] { operation.identity = "new"; },
+            "Held as identity_changed: the rest goes under the sender that the settings give now")
+        ->excludes(keep);
+    CLI::App* const reassign = action("reassign", "Names another user, form or model, and sorts again");
+    reassign->add_option("--to-user", operation.user, "The user who is to send it");
+    reassign->add_option("--to-form", operation.form, "The form whose address is to send it; for mass mail");
+    reassign->add_option("--to-model", operation.model, "The model whose address is to send it; for dispatch mail");
+}
+
+void add_batch_commands(CLI::App& app, Options& options, Action& chosen)
+{
+    static std::string name;
+    static commands::Consent consent = commands::Consent::ask;
+    CLI::App* const batch = app.add_subcommand("batch", "Batches as a whole, also what of them comes later");
+    batch->require_subcommand(1);
+    command(*batch, "list", "Shows the batches of which something waits, or that are held", options, chosen,
+            [&] { return commands::batch_list(options); });
+    for (const auto& [action, description] :
+         {std::pair{"hold", "Holds what waits of a batch, and what of it is enqueued later"},
+          std::pair{"release", "Lets a held batch go"}, std::pair{"cancel", "Ends what waits of a batch"}}) {
+        CLI::App* const added = command(*batch, action, description, options, chosen, [&options, action = action] {
+            return commands::batch_change(options, action, name, consent);
+        });
+        added->add_option("name", name, "The batch")->required();
+        add_consent(added, consent);
+    }
+}
+
+void add_limit_commands(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::LimitTarget target;
+    static std::vector<std::string> assignments;
+    CLI::App* const limit = app.add_subcommand("limit", "What servers let their accounts do");
+    limit->require_subcommand(1);
+    command(*limit, "list", "Shows the limits", options, chosen, [&] { return commands::limit_list(options); });
+    CLI::App* const set = command(*limit, "set",
+                                  "Saves limits: limit set smtp.example.com messages_per_minute=30 connections=3 "
+                                  "recipients_per_day=10000 (0: none)",
+                                  options, chosen, [&] { return commands::limit_set(options, target, assignments); });
+    set->add_option("server", target.server, "Host name")->required();
+    set->add_option("settings", assignments, "name=value ...")->required();
+    CLI::App* const remove = command(*limit, "remove", "Removes limits", options, chosen,
+                                     [&] { return commands::limit_remove(options, target); });
+    remove->add_option("server", target.server, "Host name")->required();
+    for (CLI::App* const one : {set, remove})
+        one->add_option("--login", target.login, "For one login only; otherwise for each that has none of its own");
+}
+
 } // namespace
 
 // NOLINTNEXTLINE(bugprone-exception-escape): what throws before the try is a broken program
@@ -178,6 +296,9 @@ int main(int argc, char** argv)
             [&] { return commands::show(options, uid); })
         ->add_option("uid", uid, "The message's uid")
         ->required();
+    add_operator_commands(app, options, chosen);
+    add_batch_commands(app, options, chosen);
+    add_limit_commands(app, options, chosen);
 
     try {
         app.parse(argc, argv);

@@ -213,7 +213,8 @@ Record record_of(const queue::Claimed& claimed, const Attempted& attempted, cons
     if (const auto* retry = std::get_if<rules::RetryAt>(&judgement.transition)) {
         const bool stopped = attempted.delivery != nullptr && attempted.delivery->outcome.cause == Cause::stopped;
         suspension.event = stopped ? "returned" : "deferred";
-        suspension.delay = retry->delay;
+        suspension.place = place;
+        suspension.delay = place == queue::unsorted ? retry->delay : std::chrono::milliseconds(0);
         suspension.counted = retry->counted ? 1 : 0;
         suspension.note =
             fmt::format("next attempt in {} s{}", std::chrono::ceil<std::chrono::seconds>(retry->delay).count(),
@@ -233,7 +234,9 @@ Record record_of(const queue::Claimed& claimed, const Attempted& attempted, cons
                                             std::chrono::ceil<std::chrono::seconds>(*doubt.resend_after).count())
                               : "held for an operator";
     }
-    if (attempted.identity != nullptr && claimed.pinned.empty() && (suspension.doubtful || any_served(judgement)))
+    const bool served_before = attempted.addressing != nullptr && attempted.addressing->served_before;
+    if (attempted.identity != nullptr && claimed.pinned.empty() &&
+        (suspension.doubtful || claimed.doubts > 0 || served_before || any_served(judgement)))
         suspension.pinned = to_json(rules::PinnedIdentity{attempted.identity->from, attempted.identity->sender});
     return suspension;
 }
@@ -250,6 +253,11 @@ queue::PlaceOfHold place_of_hold(const rules::Hold& hold)
 rules::Hold doubt_hold()
 {
     return {rules::HoldReason::in_doubt, {rules::Subject{rules::Subject::Kind::message, 0, {}, {}}}};
+}
+
+rules::Hold quarantine_hold()
+{
+    return {rules::HoldReason::quarantined, {rules::Subject{rules::Subject::Kind::message, 0, {}, {}}}};
 }
 
 } // namespace mailroom

@@ -49,12 +49,14 @@ struct Attempted {
     const Addressing* addressing = nullptr;
 };
 
-// What the queue stores. place: of the hold, where the judgement holds the message or leaves it in doubt.
+// What the queue stores. place: of the hold, where the judgement holds the message or leaves it in doubt; of the route,
+// where the account is in trouble: the message waits there as long as the account is blocked.
 using Record = std::variant<queue::Ending, queue::Suspension>;
 Record record_of(const queue::Claimed& claimed, const Attempted& attempted, const rules::Judgement& judgement,
                  queue::PlaceId place);
 
 queue::PlaceOfHold place_of_hold(const rules::Hold& hold);
-rules::Hold doubt_hold(); // the one place where messages in doubt wait for an operator
+rules::Hold doubt_hold();      // the one place where messages in doubt wait for an operator
+rules::Hold quarantine_hold(); // and that of those whose dispatcher died three times
 
 } // namespace mailroom

@@ -1,8 +1,8 @@
-// The places of holds, by key. Places are never deleted, so that what is known stays true.
+// The places of holds and routes, by key. These are never deleted, so that what is known stays true.
 #pragma once
 
 #include "queue/database_lane.hpp"
-#include "queue/store.hpp"
+#include "queue/route_store.hpp"
 #include "service/rules/hold.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -17,6 +17,7 @@ public:
     explicit Places(queue::DatabaseLane& lane) : lane_(lane) {}
 
     boost::asio::awaitable<pg::DbResult<queue::PlaceId>> of(const rules::Hold& hold);
+    boost::asio::awaitable<pg::DbResult<queue::PlaceId>> of(const queue::RoutePlace& route);
 
 private:
     queue::DatabaseLane& lane_;

@@ -47,10 +47,11 @@ boost::asio::awaitable<void> Upkeep::release()
 {
     for (;;) {
         const auto job = [](pg::Connection& connection) { return queue::release(connection, step); };
-        auto released = co_await lane_.run<std::int64_t>(job);
-        if (!released || *released == 0 || stopping_)
+        auto released = co_await lane_.run<queue::Released>(job);
+        if (!released || released->all == 0 || stopping_)
             co_return;
-        log::info("released {} held messages: a setting or a status changed", *released);
+        if (released->held > 0)
+            log::info("released {} held messages: a setting or a status changed", released->held);
         moved_();
     }
 }
@@ -65,8 +66,9 @@ boost::asio::awaitable<void> Upkeep::retry_senders()
 
 boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)
 {
-    auto doubts = co_await places_.of(doubt_hold());
-    if (!doubts)
+    auto held = co_await places_.of(doubt_hold());
+    auto quarantine = co_await places_.of(quarantine_hold());
+    if (!held || !quarantine)
         co_return;
     if (std::chrono::steady_clock::now() >= next_look_for_orphans_) {
         const std::function<pg::DbResult<std::int64_t>(pg::Connection&)> look = queue::list_orphans;
@@ -75,10 +77,9 @@ boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)
     }
     const auto resend =
         policy_.doubt == rules::Policy::Doubt::resend_once ? std::optional(policy_.resend_after) : std::nullopt;
+    const queue::Doubts doubts{resend, *held, *quarantine};
     for (;;) {
-        const auto job = [id, resend, place = *doubts](pg::Connection& connection) {
-            return queue::reap(connection, id, resend, place);
-        };
+        const auto job = [id, doubts](pg::Connection& connection) { return queue::reap(connection, id, doubts); };
         auto reaped = co_await lane_.run<queue::Reaped>(job);
         if (!reaped || reaped->messages == 0 || stopping_)
             co_return;

@@ -24,6 +24,8 @@ CREATE TABLE mailroom.installation (
     name             text,                              -- NULL until the first `mailroom migrate` names it
     settings_version bigint NOT NULL DEFAULT 1,         -- raised in every transaction that changes a setting or a status
     max_message_size integer NOT NULL DEFAULT 26214400, -- octets of text, HTML and attachments together: 25 MiB, what most servers take
-    max_recipients   integer NOT NULL DEFAULT 1000      -- of one message, to, cc and bcc together
+    max_recipients   integer NOT NULL DEFAULT 1000,     -- of one message, to, cc and bcc together
+    content_generation smallint NOT NULL DEFAULT 0,     -- where enqueue writes
+    history_generation smallint NOT NULL DEFAULT 0      -- where what happens is written
 );
 INSERT INTO mailroom.installation DEFAULT VALUES;

@@ -1,13 +1,17 @@
 -- The doors through which settings are saved: for the ERP's screens, the command line and later HTTP.
 
--- Raises the version, asks for the release of what waits for these owners (NULL: for anyone), and wakes the dispatchers.
+-- Raises the version, asks for the release of what waits for these owners (NULL: for anyone), held or parked, and wakes the dispatchers.
 -- The version row is locked before the places are read: a hold that is being written either sees the new version or is seen here.
 CREATE FUNCTION mailroom.settings_changed(changed text[]) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     version bigint;
 BEGIN
     UPDATE installation SET settings_version = settings_version + 1 RETURNING settings_version INTO version;
-    UPDATE place SET release_before = clock_timestamp() WHERE self_releasing AND (changed IS NULL OR owners && changed);
+    UPDATE place SET release_before = clock_timestamp(), blocked_until = NULL, blocked_why = NULL
+     WHERE id = ANY (ARRAY( -- locked in the one order
+         SELECT p.id FROM place p
+          WHERE p.self_releasing AND (changed IS NULL OR p.owners && changed) AND (p.kind = 'hold' OR p.parked_at IS NOT NULL OR p.blocked_until IS NOT NULL)
+          ORDER BY p.id FOR NO KEY UPDATE));
     PERFORM pg_notify('mailroom_settings', version::text);
     RETURN version;
 END $$;

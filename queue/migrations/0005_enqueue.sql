@@ -5,63 +5,90 @@ CREATE FUNCTION mailroom.problem(field text, reason text) RETURNS jsonb LANGUAGE
     SELECT jsonb_build_array(jsonb_build_object('field', field, 'reason', reason))
 $$;
 
--- The addresses of one field: a text (`Name <address>` or a bare address), an object {"name", "address"}, or an array of these.
-CREATE FUNCTION mailroom.parse_addresses(field text, given jsonb, OUT addresses jsonb, OUT problems jsonb)
-LANGUAGE plpgsql STABLE AS $$
+-- Whether a text is of a kind of address that address_problem accepts for sure, asked first because nearly all are and that costs more.
+-- 64 octets in all keep every part of it within its own limit.
+CREATE FUNCTION mailroom.is_plain_address(value text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT octet_length(value) <= 64 AND value ~ '^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$'
+$$;
+
+-- One recipient: a text (`Name <address>` or a bare address) or an object {"name", "address"}.
+CREATE FUNCTION mailroom.parse_address(field text, item jsonb, OUT parsed jsonb, OUT reason text) LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    item jsonb;
-    place text;
-    position integer := 0;
     name text;
     address text;
-    reason text;
 BEGIN
-    addresses := '[]';
-    problems := '[]';
-    IF given IS NULL OR given = 'null' THEN
+    IF jsonb_typeof(item) = 'string' THEN
+        name := btrim(item #>> '{}');
+        IF right(name, 1) = '>' THEN
+            address := coalesce(mailroom.address_of(name), '');
+            name := btrim(regexp_replace(name, '<[^<]*>$', ''));
+        ELSE
+            address := name;
+            name := '';
+        END IF;
+        IF name ~ '^".*"$' THEN
+            name := regexp_replace(substr(name, 2, length(name) - 2), '\\(.)', '\1', 'g');
+        END IF;
+    ELSIF jsonb_typeof(item) = 'object' AND (item - 'name' - 'address') = '{}' AND jsonb_typeof(item -> 'address') = 'string'
+       AND coalesce(jsonb_typeof(item -> 'name'), 'null') IN ('string', 'null') THEN
+        name := coalesce(item ->> 'name', '');
+        address := btrim(coalesce(item ->> 'address', ''));
+    ELSE
+        reason := 'must be a text such as "Name <address>" or an object with name and address';
         RETURN;
     END IF;
-    FOR item IN SELECT value FROM jsonb_array_elements(CASE jsonb_typeof(given) WHEN 'array' THEN given ELSE jsonb_build_array(given) END)
-    LOOP
-        place := CASE jsonb_typeof(given) WHEN 'array' THEN format('%s[%s]', field, position) ELSE field END;
-        IF jsonb_typeof(item) = 'object' AND (item - 'name' - 'address') = '{}' AND jsonb_typeof(item -> 'address') = 'string'
-           AND coalesce(jsonb_typeof(item -> 'name'), 'null') IN ('string', 'null') THEN
-            name := coalesce(item ->> 'name', '');
-            address := btrim(coalesce(item ->> 'address', ''));
-        ELSIF jsonb_typeof(item) = 'string' THEN
-            name := btrim(item #>> '{}');
-            address := mailroom.address_of(name);
-            name := CASE WHEN right(name, 1) = '>' THEN btrim(regexp_replace(name, '<[^<]*>$', '')) ELSE '' END;
-            IF name ~ '^".*"$' THEN
-                name := regexp_replace(substr(name, 2, length(name) - 2), '\\(.)', '\1', 'g');
+    IF NOT mailroom.is_plain_address(address) THEN
+        reason := mailroom.address_problem(address);
+    END IF;
+    IF reason IS NULL AND name <> '' AND (mailroom.has_control(name) OR octet_length(name) > 300) THEN
+        reason := 'the name is longer than 300 octets or contains a control character';
+    END IF;
+    parsed := jsonb_build_object('kind', field, 'name', name, 'address', address);
+END $$;
+
+-- The addresses of one field: one recipient or an array of them. `problems` is '[]' where nothing is wrong.
+CREATE FUNCTION mailroom.parse_addresses(field text, given jsonb, OUT addresses jsonb, OUT problems jsonb) LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    one record;
+    found jsonb[] := '{}';
+BEGIN
+    problems := '[]';
+    IF jsonb_typeof(given) = 'string' AND mailroom.is_plain_address(given #>> '{}') THEN
+        addresses := jsonb_build_array(jsonb_build_object('kind', field, 'name', '', 'address', given));
+    ELSIF jsonb_typeof(given) = 'array' THEN
+        FOR i IN 0 .. jsonb_array_length(given) - 1 LOOP
+            one := mailroom.parse_address(field, given -> i);
+            IF one.reason IS NULL THEN
+                found[cardinality(found) + 1] := one.parsed;
+            ELSE
+                problems := problems || mailroom.problem(format('%s[%s]', field, i), one.reason);
             END IF;
+        END LOOP;
+        addresses := to_jsonb(found);
+    ELSIF given IS NULL OR given = 'null' THEN
+        addresses := '[]';
+    ELSE
+        one := mailroom.parse_address(field, given);
+        IF one.reason IS NULL THEN
+            addresses := jsonb_build_array(one.parsed);
         ELSE
-            problems := problems || mailroom.problem(place, 'must be a text such as "Name <address>" or an object with name and address');
-            position := position + 1;
-            CONTINUE;
+            addresses := '[]';
+            problems := mailroom.problem(field, one.reason);
         END IF;
-        reason := mailroom.address_problem(coalesce(address, ''));
-        IF reason IS NOT NULL THEN
-            problems := problems || mailroom.problem(place, reason);
-        ELSIF mailroom.has_control(name) OR octet_length(name) > 300 THEN
-            problems := problems || mailroom.problem(place, 'the name is longer than 300 octets or contains a control character');
-        ELSE
-            addresses := addresses || jsonb_build_object('kind', field, 'name', name, 'address', address);
-        END IF;
-        position := position + 1;
-    END LOOP;
+    END IF;
 END $$;
 
 -- A short text that may stand in a header or a column; NULL: nothing wrong.
-CREATE FUNCTION mailroom.text_problem(value jsonb, max_octets integer) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN value IS NULL OR value = 'null' THEN NULL
+CREATE FUNCTION mailroom.text_problem(value jsonb, max_octets integer) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN CASE WHEN value IS NULL OR value = 'null' THEN NULL
                 WHEN jsonb_typeof(value) <> 'string' THEN 'must be a text'
                 WHEN octet_length(value #>> '{}') > max_octets THEN format('is longer than %s octets', max_octets)
-                WHEN mailroom.has_control(value #>> '{}') THEN 'contains a control character (a line break, a tab or the like)' END
-$$;
+                WHEN mailroom.has_control(value #>> '{}') THEN 'contains a control character (a line break, a tab or the like)' END;
+END $$;
 
 -- The producer's own headers: {"X-Name": "value"}. Ours are ours.
-CREATE FUNCTION mailroom.header_problems(headers jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION mailroom.header_problems(headers jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
     name text;
     value jsonb;
@@ -89,70 +116,6 @@ BEGIN
     RETURN problems;
 END $$;
 
--- The attachments, checked and decoded: [{"name", "type", "content" (base64), "content_id"}].
-CREATE FUNCTION mailroom.parse_attachments(given jsonb, OUT attachments mailroom.attachment[], OUT problems jsonb)
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    item jsonb;
-    place text;
-    parsed mailroom.attachment;
-    found jsonb;
-BEGIN
-    attachments := '{}';
-    problems := '[]';
-    IF given IS NULL OR given = 'null' THEN
-        RETURN;
-    ELSIF jsonb_typeof(given) <> 'array' THEN
-        problems := mailroom.problem('attachments', 'must be an array');
-        RETURN;
-    ELSIF jsonb_array_length(given) > 100 THEN
-        problems := mailroom.problem('attachments', 'more than 100 attachments');
-        RETURN;
-    END IF;
-    FOR item IN SELECT value FROM jsonb_array_elements(given) LOOP
-        place := format('attachments[%s]', cardinality(attachments));
-        found := '[]';
-        IF jsonb_typeof(item) <> 'object' THEN
-            found := mailroom.problem(place, 'must be an object with name, type and content');
-            item := '{}';
-        ELSE
-            SELECT coalesce(jsonb_agg(jsonb_build_object('field', place || '.' || key, 'reason', 'there is no such field')), '[]') INTO found
-              FROM jsonb_object_keys(item) key WHERE key NOT IN ('name', 'type', 'content', 'content_id');
-        END IF;
-        parsed.position := cardinality(attachments);
-        parsed.name := coalesce(item ->> 'name', '');
-        parsed.media_type := lower(coalesce(item ->> 'type', 'application/octet-stream'));
-        parsed.content_id := item ->> 'content_id';
-        IF parsed.name = '' THEN
-            found := found || mailroom.problem(place || '.name', 'is missing');
-        ELSIF mailroom.text_problem(item -> 'name', 255) IS NOT NULL THEN
-            found := found || mailroom.problem(place || '.name', mailroom.text_problem(item -> 'name', 255));
-        END IF;
-        IF parsed.media_type !~ '^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$' OR parsed.media_type ~ '^(multipart|message)/' THEN
-            found := found || mailroom.problem(place || '.type', 'is not a media type such as application/pdf');
-        END IF;
-        IF jsonb_typeof(item -> 'content_id') NOT IN ('string', 'null') THEN
-            found := found || mailroom.problem(place || '.content_id', 'must be a text');
-        ELSIF parsed.content_id !~ '^[!-;=?-~]{1,200}$' THEN
-            found := found || mailroom.problem(place || '.content_id', 'must be 1 to 200 printable US-ASCII characters without < and >');
-        END IF;
-        BEGIN
-            parsed.bytes := decode(item ->> 'content', 'base64');
-            IF jsonb_typeof(item -> 'content') NOT IN ('string', 'null') THEN
-                found := found || mailroom.problem(place || '.content', 'must be a text');
-            ELSIF parsed.bytes IS NULL THEN
-                found := found || mailroom.problem(place || '.content', 'is missing');
-            END IF;
-        EXCEPTION WHEN invalid_parameter_value THEN
-            parsed.bytes := '';
-            found := found || mailroom.problem(place || '.content', CASE jsonb_typeof(item -> 'content') WHEN 'string' THEN 'is not base64' ELSE 'must be a text' END);
-        END;
-        parsed.size := coalesce(octet_length(parsed.bytes), 0);
-        attachments := attachments || parsed;
-        problems := problems || found;
-    END LOOP;
-END $$;
-
 -- Which kind of producer the session's login is: a property of its role, never an argument. 0 the ERP, 1 MOBILE.
 CREATE FUNCTION mailroom.source_of_session() RETURNS smallint LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -166,160 +129,412 @@ BEGIN
     RETURN 1;
 END $$;
 
--- Refuses a message: every problem at once, each with its field.
-CREATE FUNCTION mailroom.refuse(problems jsonb) RETURNS void LANGUAGE plpgsql AS $$
+-- Refuses: every problem at once, each with its field.
+CREATE FUNCTION mailroom.refuse(problems jsonb, function text DEFAULT 'mailroom.enqueue') RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'MR001',
-        MESSAGE = 'mailroom.enqueue: ' || (SELECT string_agg((p ->> 'field') || ': ' || (p ->> 'reason'), '; ') FROM jsonb_array_elements(problems) p),
+        MESSAGE = function || ': ' || (SELECT string_agg((p ->> 'field') || ': ' || (p ->> 'reason'), '; ') FROM jsonb_array_elements(problems) p),
         DETAIL = problems::text,
         HINT = 'README.md, "Enqueue", lists the fields of a message. Nothing was enqueued.';
 END $$;
+
+-- The id of a blob with these octets in a generation: one that is there, or a new one.
+CREATE FUNCTION mailroom.stored_blob(generation smallint, bytes bytea) RETURNS bigint LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    digest constant bytea := sha256(bytes);
+    found bigint;
+BEGIN
+    SELECT b.id INTO found FROM mailroom.blob b WHERE b.generation = stored_blob.generation AND b.sha256 = digest LIMIT 1;
+    IF found IS NULL THEN
+        INSERT INTO mailroom.blob (generation, sha256, bytes) VALUES (stored_blob.generation, digest, stored_blob.bytes) RETURNING id INTO found;
+    END IF;
+    RETURN found;
+END $$;
+
+-- Attachments: inline (base64), or put before and named by a reference.
+
+-- `<generation>-<id>-<SHA-256 in hex>`: who does not know the octets cannot guess it.
+CREATE FUNCTION mailroom.blob_reference(generation smallint, id bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT format('%s-%s-%s', b.generation, b.id, encode(b.sha256, 'hex')) FROM mailroom.blob b
+     WHERE b.generation = blob_reference.generation AND b.id = blob_reference.id
+$$;
+
+-- What the references in the attachments of these messages stand for, as {reference: [id, octets]}; one of another generation is copied to this one.
+-- What is not in the answer is unknown or cleared away.
+CREATE FUNCTION mailroom.referenced_blobs(messages jsonb[], current_generation smallint) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    reference text;
+    parts text[];
+    stored record;
+    known jsonb := '{}';
+BEGIN
+    FOR reference IN
+        SELECT DISTINCT a ->> 'blob' FROM unnest(messages) m, jsonb_array_elements(CASE jsonb_typeof(m -> 'attachments') WHEN 'array' THEN m -> 'attachments' ELSE '[]' END) a
+         WHERE a ->> 'blob' ~ '^(1[0-5]|[0-9])-[1-9][0-9]{0,17}-[0-9a-f]{64}$'
+         ORDER BY 1
+    LOOP
+        parts := string_to_array(reference, '-');
+        SELECT b.id, octet_length(b.bytes) AS octets, CASE WHEN b.generation <> current_generation THEN b.bytes END AS elsewhere INTO stored
+          FROM mailroom.blob b WHERE b.generation = parts[1]::smallint AND b.id = parts[2]::bigint AND b.sha256 = decode(parts[3], 'hex');
+        IF FOUND THEN
+            known := known || jsonb_build_object(reference, jsonb_build_array(
+                CASE WHEN stored.elsewhere IS NULL THEN stored.id ELSE mailroom.stored_blob(current_generation, stored.elsewhere) END, stored.octets));
+        END IF;
+    END LOOP;
+    RETURN known;
+END $$;
+
+CREATE TYPE mailroom.parsed_attachment AS (position smallint, name text, media_type text, content_id text, size integer, bytes bytea, blob_id bigint);
+
+-- One attachment {"name", "type", "content" or "blob", "content_id"}, checked, its content decoded.
+CREATE FUNCTION mailroom.parse_attachment(place text, given jsonb, blobs jsonb, OUT parsed mailroom.parsed_attachment, OUT problems jsonb)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    item jsonb := given;
+    reason text;
+BEGIN
+    problems := '[]';
+    IF jsonb_typeof(item) <> 'object' THEN
+        problems := mailroom.problem(place, 'must be an object with name, type and content');
+        item := '{}';
+    ELSIF (item - ARRAY['name', 'type', 'content', 'content_id', 'blob']) <> '{}' THEN
+        SELECT jsonb_agg(jsonb_build_object('field', place || '.' || key, 'reason', 'there is no such field')) INTO problems
+          FROM jsonb_object_keys(item - ARRAY['name', 'type', 'content', 'content_id', 'blob']) key;
+    END IF;
+    parsed.name := coalesce(item ->> 'name', '');
+    parsed.media_type := lower(coalesce(item ->> 'type', 'application/octet-stream'));
+    parsed.content_id := item ->> 'content_id';
+    reason := CASE WHEN parsed.name = '' THEN 'is missing' ELSE mailroom.text_problem(item -> 'name', 255) END;
+    IF reason IS NOT NULL THEN
+        problems := problems || mailroom.problem(place || '.name', reason);
+    END IF;
+    IF parsed.media_type !~ '^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$' OR parsed.media_type ~ '^(multipart|message)/' THEN
+        problems := problems || mailroom.problem(place || '.type', 'is not a media type such as application/pdf');
+    END IF;
+    IF jsonb_typeof(item -> 'content_id') NOT IN ('string', 'null') THEN
+        problems := problems || mailroom.problem(place || '.content_id', 'must be a text');
+    ELSIF parsed.content_id !~ '^[!-;=?-~]{1,200}$' THEN
+        problems := problems || mailroom.problem(place || '.content_id', 'must be 1 to 200 printable US-ASCII characters without < and >');
+    END IF;
+    IF item ->> 'blob' IS NOT NULL THEN
+        parsed.blob_id := blobs -> (item ->> 'blob') ->> 0;
+        parsed.size := coalesce((blobs -> (item ->> 'blob') ->> 1)::integer, 0);
+        IF item ->> 'content' IS NOT NULL THEN
+            problems := problems || mailroom.problem(place || '.blob', 'give content or blob, not both');
+        ELSIF parsed.blob_id IS NULL THEN
+            problems := problems || mailroom.problem(place || '.blob', 'is unknown or was cleared away: put the attachment again');
+        END IF;
+        RETURN;
+    END IF;
+    BEGIN
+        parsed.bytes := decode(item ->> 'content', 'base64');
+        IF jsonb_typeof(item -> 'content') NOT IN ('string', 'null') THEN
+            problems := problems || mailroom.problem(place || '.content', 'must be a text');
+        ELSIF parsed.bytes IS NULL THEN
+            problems := problems || mailroom.problem(place || '.content', 'is missing');
+        END IF;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        parsed.bytes := '';
+        problems := problems || mailroom.problem(place || '.content', CASE jsonb_typeof(item -> 'content') WHEN 'string' THEN 'is not base64' ELSE 'must be a text' END);
+    END;
+    parsed.size := coalesce(octet_length(parsed.bytes), 0);
+END $$;
+
+CREATE FUNCTION mailroom.parse_attachments(given jsonb, blobs jsonb, OUT attachments mailroom.parsed_attachment[], OUT problems jsonb)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    one record;
+    parsed mailroom.parsed_attachment;
+BEGIN
+    attachments := '{}';
+    problems := '[]';
+    IF given IS NULL OR given = 'null' THEN
+        RETURN;
+    ELSIF jsonb_typeof(given) <> 'array' THEN
+        problems := mailroom.problem('attachments', 'must be an array');
+        RETURN;
+    ELSIF jsonb_array_length(given) > 100 THEN
+        problems := mailroom.problem('attachments', 'more than 100 attachments');
+        RETURN;
+    END IF;
+    FOR i IN 0 .. jsonb_array_length(given) - 1 LOOP
+        one := mailroom.parse_attachment(format('attachments[%s]', i), given -> i, blobs);
+        parsed := one.parsed;
+        parsed.position := i;
+        attachments[i + 1] := parsed;
+        problems := problems || one.problems;
+    END LOOP;
+END $$;
+
+-- Keeps an attachment for the messages that will carry it. The answer goes as it is into their "attachments"; a "content_id" may be added.
+CREATE FUNCTION mailroom.put_attachment(name text, type text, content bytea) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    limits installation;
+    item constant jsonb := jsonb_build_object('name', name, 'type', type, 'blob', 'x');
+    one constant record := parse_attachment('', item, '{"x": [0, 0]}');
+    problems jsonb;
+    generation smallint;
+BEGIN
+    SELECT * INTO STRICT limits FROM installation;
+    generation := limits.content_generation;
+    SELECT coalesce(jsonb_agg(jsonb_build_object('field', ltrim(p ->> 'field', '.'), 'reason', p ->> 'reason')), '[]') INTO problems
+      FROM jsonb_array_elements(one.problems) p;
+    IF content IS NULL THEN
+        problems := problems || problem('content', 'is missing');
+    ELSIF octet_length(content) > limits.max_message_size THEN
+        problems := problems || problem('content', format('has %s octets, more than %s', octet_length(content), limits.max_message_size));
+    END IF;
+    IF problems <> '[]' THEN
+        PERFORM refuse(problems, 'mailroom.put_attachment');
+    END IF;
+    RETURN jsonb_build_object('name', name, 'type', (one.parsed).media_type, 'blob', blob_reference(generation, stored_blob(generation, content)));
+END $$;
+
+-- A message as it is stored. `problems` is '[]' where nothing is wrong with it.
+CREATE TYPE mailroom.parsed_message AS (
+    message jsonb, problems jsonb, recipients jsonb, reply_to jsonb, files mailroom.parsed_attachment[], size integer, lane smallint,
+    not_before timestamptz, expires_at timestamptz, user_code text, form_code text, model_code text, batch text);
+
+-- Reads and checks a message, defaults under it: the rules of every door. Only expressions without a table in them as long as nothing is wrong: a
+-- statement costs as much as ten of these. Forms and models are looked up by the caller.
+CREATE FUNCTION mailroom.parse_message(defaults jsonb, given jsonb, source smallint, limits mailroom.installation, blobs jsonb)
+RETURNS mailroom.parsed_message LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    fields constant text[] := ARRAY['user', 'form', 'model', 'subject', 'document', 'batch', 'idempotency_key', 'lane', 'to', 'cc', 'bcc', 'reply_to', 'text',
+                                    'html', 'headers', 'attachments', 'not_before', 'expires_at'];
+    octets constant integer[] := ARRAY[100, 100, 100, 2000, 200, 200, 200, 20]; -- of the first, the short texts
+    message jsonb;
+    p mailroom.parsed_message;
+    problems jsonb := '[]';
+    reason text;
+    field text;
+    parsed record;
+    body_text text;
+    body_html text;
+    total bigint;
+    at timestamptz;
+BEGIN
+    IF jsonb_typeof(given) IS DISTINCT FROM 'object' THEN
+        p.problems := mailroom.problem('message', 'must be a JSON object');
+        RETURN p;
+    END IF;
+    message := CASE WHEN defaults = '{}' THEN given ELSE defaults || given END;
+    IF (message - fields) <> '{}' THEN
+        SELECT jsonb_agg(jsonb_build_object('field', key, 'reason', 'there is no such field')) INTO problems FROM jsonb_object_keys(message - fields) key;
+    END IF;
+
+    -- Short texts. The subject may be empty, but it must be meant.
+    IF message ->> 'subject' IS NULL THEN
+        problems := problems || mailroom.problem('subject', 'is missing');
+    END IF;
+    FOR i IN 1 .. 8 LOOP
+        IF message ? fields[i] THEN
+            reason := mailroom.text_problem(message -> fields[i], octets[i]);
+            IF reason IS NOT NULL THEN
+                problems := problems || mailroom.problem(fields[i], reason);
+            END IF;
+        END IF;
+    END LOOP;
+    IF message ->> 'idempotency_key' = '' THEN
+        problems := problems || mailroom.problem('idempotency_key', 'must not be empty');
+    END IF;
+
+    -- Who gets it.
+    p.recipients := '[]';
+    FOREACH field IN ARRAY ARRAY['to', 'cc', 'bcc'] LOOP
+        IF message ? field THEN
+            parsed := mailroom.parse_addresses(field, message -> field);
+            p.recipients := CASE WHEN p.recipients = '[]' THEN parsed.addresses ELSE p.recipients || parsed.addresses END;
+            IF parsed.problems <> '[]' THEN
+                problems := problems || parsed.problems;
+            END IF;
+        END IF;
+    END LOOP;
+    IF p.recipients = '[]' AND NOT jsonb_path_exists(problems, '$[*] ? (@.field like_regex "^(to|cc|bcc)")') THEN
+        problems := problems || mailroom.problem('to', 'no recipient: give to, cc or bcc');
+    ELSIF jsonb_array_length(p.recipients) > limits.max_recipients THEN
+        problems := problems || mailroom.problem('to', format('%s recipients, more than %s', jsonb_array_length(p.recipients), limits.max_recipients));
+    END IF;
+    IF message ? 'reply_to' THEN
+        parsed := mailroom.parse_addresses('reply_to', message -> 'reply_to');
+        p.reply_to := nullif(parsed.addresses, '[]');
+        problems := problems || parsed.problems;
+        IF jsonb_array_length(parsed.addresses) > 20 THEN
+            problems := problems || mailroom.problem('reply_to', 'more than 20 addresses');
+        END IF;
+    END IF;
+
+    -- What it says.
+    p.files := '{}';
+    IF message ? 'headers' THEN
+        problems := problems || mailroom.header_problems(message -> 'headers');
+    END IF;
+    IF message ? 'attachments' THEN
+        parsed := mailroom.parse_attachments(message -> 'attachments', blobs);
+        p.files := parsed.attachments;
+        problems := problems || parsed.problems;
+    END IF;
+    FOREACH field IN ARRAY ARRAY['text', 'html'] LOOP
+        IF jsonb_typeof(message -> field) NOT IN ('string', 'null') THEN
+            problems := problems || mailroom.problem(field, 'must be a text');
+        END IF;
+    END LOOP;
+    body_text := coalesce(message ->> 'text', '');
+    body_html := coalesce(message ->> 'html', '');
+    -- The first characters nearly always tell; trimming megabytes takes its time.
+    IF btrim(left(body_text, 20), E' \t\r\n') = '' AND btrim(left(body_html, 20), E' \t\r\n') = '' AND cardinality(p.files) = 0
+       AND btrim(body_text, E' \t\r\n') = '' AND btrim(body_html, E' \t\r\n') = '' THEN
+        problems := problems || mailroom.problem('text', 'the message is empty: give text, html or an attachment');
+    END IF;
+    total := octet_length(body_text)::bigint + octet_length(body_html);
+    FOR i IN 1 .. cardinality(p.files) LOOP
+        total := total + (p.files[i]).size;
+    END LOOP;
+    IF total > limits.max_message_size THEN
+        problems := problems || mailroom.problem(CASE WHEN cardinality(p.files) > 0 THEN 'attachments' ELSE 'text' END,
+            format('text, html and attachments have %s octets together, more than %s', total, limits.max_message_size));
+        total := 0;
+    END IF;
+    p.size := total;
+
+    -- When, and in which lane: it follows volume, not identity.
+    p.batch := message ->> 'batch';
+    p.lane := array_position(ARRAY['urgent', 'normal', 'bulk'], coalesce(message ->> 'lane', CASE WHEN p.batch IS NULL THEN 'normal' ELSE 'bulk' END)) - 1;
+    IF p.lane IS NULL THEN
+        problems := problems || mailroom.problem('lane', 'must be urgent, normal or bulk');
+    END IF;
+    FOREACH field IN ARRAY ARRAY['not_before', 'expires_at'] LOOP
+        CONTINUE WHEN NOT message ? field;
+        BEGIN
+            IF jsonb_typeof(message -> field) NOT IN ('string', 'null') OR message ->> field !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN
+                RAISE invalid_datetime_format; -- neither words ("infinity", "tomorrow") nor an order of day and month that the session decides
+            END IF;
+            at := (message ->> field)::timestamptz;
+            IF field = 'not_before' THEN
+                p.not_before := at;
+            ELSE
+                p.expires_at := at;
+            END IF;
+        EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_text_representation OR invalid_parameter_value
+                       OR invalid_time_zone_displacement_value THEN
+            problems := problems || mailroom.problem(field, 'is not a time such as 2026-12-31T18:00:00+01:00');
+        END;
+    END LOOP;
+    IF p.expires_at <= greatest(p.not_before, clock_timestamp()) THEN
+        problems := problems || mailroom.problem('expires_at', 'lies in the past or not after not_before');
+    END IF;
+
+    -- For whom. MOBILE's codes are references and not checked; an unknown user is held later, not refused.
+    p.user_code := nullif(btrim(message ->> 'user'), '');
+    IF source = 0 THEN
+        p.form_code := message ->> 'form';
+        p.model_code := message ->> 'model';
+        IF p.form_code IS NOT NULL AND p.model_code IS NOT NULL THEN
+            problems := problems || mailroom.problem('form', format('a message names a form ("%s") or a model ("%s"), not both', p.form_code, p.model_code));
+            p.form_code := NULL;
+            p.model_code := NULL;
+        END IF;
+    END IF;
+    p.message := message;
+    p.problems := problems;
+    RETURN p;
+END $$;
+
+-- What makes a message the same as another: all but its key, and of an attachment that was put before only what it says, not where it stands.
+CREATE FUNCTION mailroom.message_digest(message jsonb) RETURNS bytea LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    said text := (message - 'idempotency_key')::text;
+BEGIN
+    IF message ? 'attachments' THEN
+        said := regexp_replace(said, '"blob": "[0-9]+-[0-9]+-([0-9a-f]{64})"', '"blob": "\1"', 'g');
+    END IF;
+    RETURN sha256(convert_to(said, 'UTF8'));
+END $$;
+
+-- When a listener was last woken, in milliseconds: a sequence, because all see it at once and no lock is held on it until a commit.
+CREATE SEQUENCE mailroom.woken;
+
+-- Who waits for work. One listener that says it is idle is reason enough to wake.
+CREATE VIEW mailroom.idle_dispatcher AS
+SELECT d.id FROM mailroom.dispatcher d WHERE d.wants_wake AND d.beat_at + d.lease > clock_timestamp();
+
+-- Wakes them, if nobody did just now: a notification makes commits go one by one, so one in 20 ms is enough for all. Whoever was woken looks again
+-- shortly after.
+CREATE FUNCTION mailroom.wake() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    now_ms constant bigint := extract(epoch FROM clock_timestamp()) * 1000;
+BEGIN
+    IF (SELECT last_value NOT BETWEEN now_ms - 20 AND now_ms FROM mailroom.woken) THEN
+        PERFORM setval('mailroom.woken', now_ms);
+        PERFORM pg_notify('mailroom_wake', '');
+    END IF;
+END $$;
+
+-- The latest transaction that held a batch: who enqueues with an older snapshot would not see it.
+CREATE SEQUENCE mailroom.last_hold;
+
+-- Before it is asked whether these batches are held: until the end of the transaction nobody holds or releases one of them, so that what is
+-- enqueued is either seen by who holds the batch, or sees the hold. Few locks, however many batches: some share one.
+CREATE FUNCTION mailroom.join_batches(batches text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(x'6d61696c'::integer, bucket) FROM (SELECT DISTINCT hashtext(b) & 63 AS bucket FROM unnest(batches) b WHERE b IS NOT NULL ORDER BY 1) buckets;
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') AND EXISTS (
+        SELECT FROM mailroom.last_hold h WHERE h.is_called AND NOT pg_visible_in_snapshot(h.last_value::text::xid8, pg_current_snapshot())) THEN
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'mailroom: a batch was held or released since this transaction began',
+            HINT = 'Repeat the transaction.';
+    END IF;
+END $$;
+
+CREATE FUNCTION mailroom.unknown_code(kind text, code text) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT mailroom.problem(kind, format('there is no %s "%s"', kind, code))
+$$;
 
 -- Enqueues one message and returns its uid. The fields are listed in README.md.
 CREATE FUNCTION mailroom.enqueue(message jsonb) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     v_source constant smallint := source_of_session();
-    problems jsonb := '[]';
-    field text;
-    reason text;
-    parsed record;
-    recipients jsonb := '[]';
-    reply_to jsonb;
-    files attachment[];
-    v_row rows;
-    v_model models;
-    v_user_id integer;
-    v_not_before timestamptz;
-    v_expires_at timestamptz;
+    new_uid constant uuid := gen_random_uuid();
     limits installation;
-    total bigint;
-    v_lane text;
+    p parsed_message;
     v_digest bytea;
     earlier record;
-    new_uid constant uuid := gen_random_uuid();
+    v_row_id integer;
+    v_model_id integer;
+    v_address text;
+    v_place_id integer;
     new_id bigint;
+    wake_now boolean;
 BEGIN
-    IF jsonb_typeof(message) IS DISTINCT FROM 'object' THEN
-        PERFORM refuse(problem('message', 'must be a JSON object'));
-    END IF;
     SELECT * INTO STRICT limits FROM installation;
 
     -- Asked again: the answer is the first one, whatever has changed since (its expiry passed, its form was renamed).
     IF jsonb_typeof(message -> 'idempotency_key') = 'string' THEN
-        v_digest := sha256(convert_to((message - 'idempotency_key')::text, 'UTF8'));
+        v_digest := message_digest(message);
         SELECT i.uid INTO earlier FROM idempotency i WHERE i.source = v_source AND i.key = message ->> 'idempotency_key' AND i.digest = v_digest;
         IF FOUND THEN
             RETURN earlier.uid;
         END IF;
     END IF;
 
-    SELECT coalesce(jsonb_agg(jsonb_build_object('field', key, 'reason', 'there is no such field')), '[]') INTO problems
-      FROM jsonb_object_keys(message) key
-     WHERE key <> ALL (ARRAY['user', 'form', 'model', 'to', 'cc', 'bcc', 'reply_to', 'subject', 'text', 'html', 'headers', 'attachments',
-                             'document', 'batch', 'idempotency_key', 'lane', 'not_before', 'expires_at']);
-
-    -- Short texts. The subject may be empty, but it must be meant.
-    IF message ->> 'subject' IS NULL THEN
-        problems := problems || problem('subject', 'is missing');
-    END IF;
-    FOR field, reason IN
-        SELECT f, text_problem(message -> f, size)
-          FROM (VALUES ('user', 100), ('form', 100), ('model', 100), ('subject', 2000), ('document', 200), ('batch', 200),
-                       ('idempotency_key', 200), ('lane', 20)) AS short(f, size)
-    LOOP
-        IF reason IS NOT NULL THEN
-            problems := problems || problem(field, reason);
-        END IF;
-    END LOOP;
-    IF message ->> 'idempotency_key' = '' THEN
-        problems := problems || problem('idempotency_key', 'must not be empty');
-    END IF;
-
-    -- Who gets it.
-    FOREACH field IN ARRAY ARRAY['to', 'cc', 'bcc'] LOOP
-        IF message ? field THEN
-            SELECT * INTO parsed FROM parse_addresses(field, message -> field);
-            recipients := recipients || parsed.addresses;
-            problems := problems || parsed.problems;
-        END IF;
-    END LOOP;
-    IF recipients = '[]' AND NOT (jsonb_path_exists(problems, '$[*] ? (@.field like_regex "^(to|cc|bcc)")')) THEN
-        problems := problems || problem('to', 'no recipient: give to, cc or bcc');
-    ELSIF jsonb_array_length(recipients) > limits.max_recipients THEN
-        problems := problems || problem('to', format('%s recipients, more than %s', jsonb_array_length(recipients), limits.max_recipients));
-    END IF;
-    IF message ? 'reply_to' THEN
-        SELECT * INTO parsed FROM parse_addresses('reply_to', message -> 'reply_to');
-        reply_to := parsed.addresses;
-        problems := problems || parsed.problems;
-        IF jsonb_array_length(reply_to) > 20 THEN
-            problems := problems || problem('reply_to', 'more than 20 addresses');
-        END IF;
-    END IF;
-
-    -- What it says.
-    problems := problems || header_problems(message -> 'headers');
-    SELECT * INTO parsed FROM parse_attachments(message -> 'attachments');
-    files := parsed.attachments;
-    problems := problems || parsed.problems;
-    FOREACH field IN ARRAY ARRAY['text', 'html'] LOOP
-        IF jsonb_typeof(message -> field) NOT IN ('string', 'null') THEN
-            problems := problems || problem(field, 'must be a text');
-        END IF;
-    END LOOP;
-    IF btrim(coalesce(message ->> 'text', ''), E' \t\r\n') = '' AND btrim(coalesce(message ->> 'html', ''), E' \t\r\n') = '' AND cardinality(files) = 0 THEN
-        problems := problems || problem('text', 'the message is empty: give text, html or an attachment');
-    END IF;
-    total := coalesce(octet_length(message ->> 'text'), 0) + coalesce(octet_length(message ->> 'html'), 0)
-           + coalesce((SELECT sum(size) FROM unnest(files)), 0);
-    IF total > limits.max_message_size THEN
-        problems := problems || problem(CASE WHEN cardinality(files) > 0 THEN 'attachments' ELSE 'text' END,
-            format('text, html and attachments have %s octets together, more than %s', total, limits.max_message_size));
-    END IF;
-
-    -- When, and in which lane: it follows volume, not identity.
-    v_lane := coalesce(message ->> 'lane', CASE WHEN message ->> 'batch' IS NULL THEN 'normal' ELSE 'bulk' END);
-    IF v_lane <> ALL (ARRAY['urgent', 'normal', 'bulk']) THEN
-        problems := problems || problem('lane', 'must be urgent, normal or bulk');
-    END IF;
-    FOREACH field IN ARRAY ARRAY['not_before', 'expires_at'] LOOP
-        BEGIN
-            IF jsonb_typeof(message -> field) NOT IN ('string', 'null') OR message ->> field !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN
-                RAISE invalid_datetime_format; -- neither words ("infinity", "tomorrow") nor an order of day and month that the session decides
-            ELSIF field = 'not_before' THEN
-                v_not_before := (message ->> field)::timestamptz;
-            ELSE
-                v_expires_at := (message ->> field)::timestamptz;
-            END IF;
-        EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_text_representation OR invalid_parameter_value
-                       OR invalid_time_zone_displacement_value THEN
-            problems := problems || problem(field, 'is not a time such as 2026-12-31T18:00:00+01:00');
-        END;
-    END LOOP;
-    IF v_expires_at <= greatest(v_not_before, clock_timestamp()) THEN
-        problems := problems || problem('expires_at', 'lies in the past or not after not_before');
-    END IF;
-
-    -- For whom. MOBILE's codes are references and not checked; an unknown user is held later, not refused.
-    IF message ->> 'form' IS NOT NULL AND message ->> 'model' IS NOT NULL AND v_source = 0 THEN
-        problems := problems || problem('form', format('a message names a form ("%s") or a model ("%s"), not both', message ->> 'form', message ->> 'model'));
-    ELSIF v_source = 0 AND message ->> 'form' IS NOT NULL THEN
-        SELECT r.* INTO v_row FROM rows r WHERE r.code = btrim(message ->> 'form');
+    p := parse_message('{}', message, v_source, limits, CASE WHEN message ? 'attachments' THEN referenced_blobs(ARRAY[message], limits.content_generation) END);
+    IF p.form_code IS NOT NULL THEN
+        SELECT r.id, r.from_address INTO v_row_id, v_address FROM rows r WHERE r.code = btrim(p.form_code);
         IF NOT FOUND THEN
-            problems := problems || problem('form', format('there is no form "%s"', message ->> 'form'));
+            p.problems := p.problems || unknown_code('form', p.form_code);
         END IF;
-    ELSIF v_source = 0 AND message ->> 'model' IS NOT NULL THEN
-        SELECT m.* INTO v_model FROM models m WHERE m.code = btrim(message ->> 'model');
+    ELSIF p.model_code IS NOT NULL THEN
+        SELECT m.id, m.from_address INTO v_model_id, v_address FROM models m WHERE m.code = btrim(p.model_code);
         IF NOT FOUND THEN
-            problems := problems || problem('model', format('there is no model "%s"', message ->> 'model'));
+            p.problems := p.problems || unknown_code('model', p.model_code);
         END IF;
     END IF;
-    IF problems <> '[]' THEN
-        PERFORM refuse(problems);
+    IF p.problems <> '[]' THEN
+        PERFORM refuse(p.problems);
     END IF;
-    SELECT u.id INTO v_user_id FROM users u WHERE u.code = btrim(message ->> 'user');
 
-    IF message ->> 'idempotency_key' IS NOT NULL THEN
+    IF v_digest IS NOT NULL THEN
         INSERT INTO idempotency (source, key, uid, digest) VALUES (v_source, message ->> 'idempotency_key', new_uid, v_digest) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             SELECT i.uid, i.digest INTO STRICT earlier FROM idempotency i WHERE i.source = v_source AND i.key = message ->> 'idempotency_key';
@@ -329,22 +544,188 @@ BEGIN
             PERFORM refuse(problem('idempotency_key', format('"%s" was used for a message of other content, %s', message ->> 'idempotency_key', earlier.uid)));
         END IF;
     END IF;
-
-    INSERT INTO queue (lane, source, addressed, size, user_id, row_id, model_id, run_at, expires_at, uid, user_code, batch)
-    VALUES (array_position(ARRAY['urgent', 'normal', 'bulk'], v_lane) - 1, v_source,
-            coalesce(btrim(v_row.from_address), btrim(v_model.from_address), '') <> '', total, v_user_id, v_row.id, v_model.id,
-            greatest(v_not_before, clock_timestamp()), v_expires_at, new_uid, nullif(btrim(message ->> 'user'), ''), message ->> 'batch')
-    RETURNING id INTO new_id;
-    INSERT INTO content (id, uid, recipients, reply_to, subject, headers, body_text, body_html, document, form_code, model_code, attachments)
-    VALUES (new_id, new_uid, recipients, nullif(reply_to, '[]'), message ->> 'subject', nullif(nullif(message -> 'headers', 'null'), '{}'), message ->> 'text',
-            message ->> 'html', message ->> 'document', message ->> 'form', message ->> 'model', cardinality(files));
-    IF cardinality(files) > 0 THEN
-        INSERT INTO attachment (message_id, position, name, media_type, content_id, size, bytes)
-        SELECT new_id, f.position, f.name, f.media_type, f.content_id, f.size, f.bytes FROM unnest(files) f;
+    IF p.batch IS NOT NULL THEN
+        PERFORM join_batches(ARRAY[p.batch]);
+        SELECT h.place_id INTO v_place_id FROM held_batch h WHERE h.batch = p.batch;
     END IF;
-    -- One listener that says it is idle is reason enough to wake; a notification in every transaction would serialise their commits.
-    IF EXISTS (SELECT FROM dispatcher d WHERE d.wants_wake AND d.beat_at + d.lease > clock_timestamp()) THEN
-        PERFORM pg_notify('mailroom_wake', '');
+
+    WITH queued AS (
+        INSERT INTO queue (place_id, lane, source, recipients, generation, addressed, size, user_id, row_id, model_id, run_at, not_before, expires_at, uid, posted_by,
+                           user_code, batch)
+        VALUES (coalesce(v_place_id, 0), p.lane, v_source, jsonb_array_length(p.recipients), limits.content_generation,
+                coalesce(btrim(v_address), '') <> '', p.size, (SELECT u.id FROM users u WHERE u.code = p.user_code), v_row_id, v_model_id,
+                CASE WHEN v_place_id IS NULL THEN greatest(p.not_before, clock_timestamp()) ELSE clock_timestamp() END, -- what is held goes by its release
+                p.not_before, p.expires_at, new_uid, session_user, p.user_code, p.batch)
+        RETURNING id)
+    INSERT INTO content (generation, id, uid, recipients, reply_to, subject, headers, body_text, body_html, document, form_code, model_code, attachments)
+    SELECT limits.content_generation, queued.id, new_uid, p.recipients, p.reply_to, message ->> 'subject', nullif(nullif(message -> 'headers', 'null'), '{}'),
+           message ->> 'text', message ->> 'html', message ->> 'document', message ->> 'form', message ->> 'model', cardinality(p.files)
+      FROM queued
+    RETURNING id, EXISTS (SELECT FROM idle_dispatcher) INTO new_id, wake_now;
+    IF cardinality(p.files) > 0 THEN
+        INSERT INTO attachment (generation, message_id, position, name, media_type, content_id, size, blob_id)
+        SELECT limits.content_generation, new_id, f.position, f.name, f.media_type, f.content_id, f.size, coalesce(f.blob_id, stored_blob(limits.content_generation, f.bytes))
+          FROM unnest(p.files) f;
+    END IF;
+    IF v_place_id IS NOT NULL THEN
+        INSERT INTO story (generation, message_id, uid, posted_by, lease_no, event, note)
+        VALUES (limits.history_generation, new_id, new_uid, session_user, 0, 'held', format('batch "%s" is held', p.batch));
+    ELSIF wake_now THEN
+        PERFORM wake();
     END IF;
     RETURN new_uid;
+END $$;
+
+-- Refuses many messages: the text names the first 20 problems, the DETAIL all.
+CREATE FUNCTION mailroom.refuse_many(problems jsonb, messages integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    wrong integer;
+    said text;
+BEGIN
+    SELECT count(DISTINCT p ->> 'index'), string_agg(format('messages[%s] %s: %s', p ->> 'index', p ->> 'field', p ->> 'reason'), '; ' ORDER BY (p ->> 'index')::integer, o) FILTER (WHERE o <= 20)
+      INTO wrong, said FROM jsonb_array_elements((SELECT jsonb_agg(e ORDER BY (e ->> 'index')::integer) FROM jsonb_array_elements(problems) e)) WITH ORDINALITY x(p, o);
+    RAISE EXCEPTION USING ERRCODE = 'MR001',
+        MESSAGE = format('mailroom.enqueue_many: %s of %s messages are wrong: %s', wrong, messages, said)
+               || CASE WHEN jsonb_array_length(problems) > 20 THEN format('; and %s more problems', jsonb_array_length(problems) - 20) ELSE '' END,
+        DETAIL = (SELECT jsonb_agg(e ORDER BY (e ->> 'index')::integer)::text FROM jsonb_array_elements(problems) e),
+        HINT = 'README.md, "Enqueue", lists the fields of a message. None of them was enqueued.';
+END $$;
+
+-- The same defaults with each attachment that lies in them stored once and named by its reference. What is wrong with one is left for the messages.
+CREATE FUNCTION mailroom.with_shared_attachments(defaults jsonb, generation smallint) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    files jsonb := defaults -> 'attachments';
+    one record;
+BEGIN
+    IF jsonb_typeof(files) IS DISTINCT FROM 'array' OR jsonb_array_length(files) > 100 THEN
+        RETURN defaults;
+    END IF;
+    FOR i IN 0 .. jsonb_array_length(files) - 1 LOOP
+        CONTINUE WHEN jsonb_typeof(files -> i -> 'content') IS DISTINCT FROM 'string';
+        one := mailroom.parse_attachment('', files -> i, '{}');
+        IF one.problems = '[]' THEN
+            files := jsonb_set(files, ARRAY[i::text], (files -> i) - 'content' || jsonb_build_object('blob',
+                mailroom.blob_reference(generation, mailroom.stored_blob(generation, (one.parsed).bytes))));
+        END IF;
+    END LOOP;
+    RETURN defaults || jsonb_build_object('attachments', files);
+END $$;
+
+-- Enters the idempotency keys of messages: which of them were enqueued before, and by which uid each is known. In the order of the keys, so that two
+-- calls with the same keys wait for one another and do not lock each other out.
+CREATE FUNCTION mailroom.claim_keys(v_source smallint, defaults jsonb, messages jsonb[], fresh uuid[], OUT uids uuid[], OUT answered boolean[], OUT problems jsonb)
+LANGUAGE plpgsql AS $$
+DECLARE
+    numbers integer[];
+    keys text[];
+    digests bytea[];
+BEGIN
+    SELECT array_agg(given.n), array_agg(given.m ->> 'idempotency_key'), array_agg(mailroom.message_digest(defaults || given.m)) INTO numbers, keys, digests
+      FROM (SELECT unnest(messages) AS m, generate_series(1, cardinality(messages)) AS n) given
+     WHERE jsonb_typeof(given.m) = 'object' AND jsonb_typeof(given.m -> 'idempotency_key') = 'string'
+       AND octet_length(given.m ->> 'idempotency_key') BETWEEN 1 AND 200; -- any other is refused
+    INSERT INTO mailroom.idempotency (source, key, uid, digest)
+    SELECT v_source, first.key, fresh[first.n], first.digest
+      FROM (SELECT DISTINCT ON (g.key) g.n, g.key, g.digest FROM unnest(numbers, keys, digests) g(n, key, digest) ORDER BY g.key, g.n) first ORDER BY first.key
+    ON CONFLICT DO NOTHING;
+    SELECT array_agg(coalesce(i.uid, f.uid) ORDER BY f.n), array_agg(coalesce(i.uid <> f.uid AND i.digest = g.digest, false) ORDER BY f.n),
+           coalesce(jsonb_agg(jsonb_build_object('index', f.n, 'field', 'idempotency_key', 'reason',
+               format('"%s" was used for a message of other content, %s', g.key, i.uid)) ORDER BY f.n) FILTER (WHERE i.digest <> g.digest), '[]')
+      INTO uids, answered, problems
+      FROM unnest(fresh) WITH ORDINALITY f(uid, n) LEFT JOIN unnest(numbers, keys, digests) g(n, key, digest) ON g.n = f.n
+           LEFT JOIN mailroom.idempotency i ON i.source = v_source AND i.key = g.key;
+END $$;
+
+-- Enqueues up to 10,000 messages at once, all or none, and returns their uids in the same order. `defaults` lie under each of them. What is wrong is
+-- named by the number of the message, from 1, in the DETAIL all of it.
+CREATE FUNCTION mailroom.enqueue_many(defaults jsonb, messages jsonb[]) RETURNS uuid[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp
+SET plan_cache_mode = force_generic_plan -- a plan of its own copies 10,000 messages several times
+SET work_mem = '64MB' AS $$
+#variable_conflict use_column
+DECLARE
+    max_messages constant integer := 10000;
+    v_source constant smallint := source_of_session();
+    n constant integer := coalesce(cardinality(messages), 0);
+    common jsonb := coalesce(nullif(defaults, 'null'), '{}');
+    limits installation;
+    blobs jsonb;
+    uids uuid[];
+    answered boolean[]; -- their key says that they were enqueued before
+    key_problems jsonb := '[]';
+    batches text[];
+    has_keys boolean;
+    has_files boolean;
+    problems jsonb;
+    any_waiting boolean;
+BEGIN
+    IF jsonb_typeof(common) <> 'object' OR common ? 'idempotency_key' THEN
+        PERFORM refuse(problem('defaults', CASE jsonb_typeof(common) WHEN 'object' THEN 'an idempotency_key belongs to one message' ELSE 'must be a JSON object' END), 'mailroom.enqueue_many');
+    ELSIF n > max_messages THEN
+        PERFORM refuse(problem('messages', format('%s messages, more than %s in one call', n, max_messages)), 'mailroom.enqueue_many');
+    ELSIF n = 0 THEN
+        RETURN '{}';
+    ELSIF array_ndims(messages) > 1 THEN
+        PERFORM refuse(problem('messages', 'must be an array of one dimension'), 'mailroom.enqueue_many');
+    END IF;
+    SELECT * INTO STRICT limits FROM installation;
+    SELECT array_agg(gen_random_uuid()), array_agg(false) INTO uids, answered FROM generate_series(1, n);
+    SELECT bool_or(jsonb_typeof(m -> 'idempotency_key') = 'string'), bool_or(m ? 'attachments') OR common ? 'attachments',
+           array_agg(DISTINCT m ->> 'batch') FILTER (WHERE m ->> 'batch' IS NOT NULL) || (common ->> 'batch')
+      INTO has_keys, has_files, batches FROM (SELECT unnest(messages) AS m) given;
+    IF has_files THEN
+        common := with_shared_attachments(common, limits.content_generation);
+        blobs := referenced_blobs(messages || common, limits.content_generation);
+    END IF;
+    IF has_keys THEN
+        SELECT k.uids, k.answered, k.problems INTO uids, answered, key_problems FROM claim_keys(v_source, common, messages, uids) k;
+    END IF;
+    IF array_remove(batches, NULL) <> '{}' THEN
+        PERFORM join_batches(batches);
+    END IF;
+
+    WITH given AS (SELECT unnest(messages) AS message, unnest(uids) AS uid, unnest(answered) AS answered, generate_series(1, n) AS n),
+    parsed AS MATERIALIZED (
+        SELECT given.n, given.uid, nextval('queue_id_seq') AS id, p.message, p.recipients, p.reply_to, p.files, p.size, p.lane, p.not_before, p.expires_at, p.user_code,
+               p.form_code, p.model_code, p.batch, p.problems
+          FROM given CROSS JOIN LATERAL parse_message(common, given.message, v_source, limits, blobs) p
+         WHERE NOT given.answered OFFSET 0),
+    queued AS (
+        INSERT INTO queue (id, place_id, lane, source, recipients, generation, addressed, size, user_id, row_id, model_id, run_at, not_before, expires_at, uid,
+                           posted_by, user_code, batch)
+        OVERRIDING SYSTEM VALUE
+        SELECT p.id, coalesce(h.place_id, 0), p.lane, v_source, jsonb_array_length(p.recipients), limits.content_generation,
+               coalesce(btrim(coalesce(r.from_address, m.from_address)), '') <> '', p.size, u.id, r.id, m.id,
+               CASE WHEN h.place_id IS NULL THEN greatest(p.not_before, clock_timestamp()) ELSE clock_timestamp() END, p.not_before, p.expires_at, p.uid,
+               session_user, p.user_code, p.batch
+          FROM parsed p LEFT JOIN users u ON u.code = p.user_code LEFT JOIN rows r ON r.code = btrim(p.form_code) LEFT JOIN models m ON m.code = btrim(p.model_code)
+               LEFT JOIN held_batch h ON h.batch = p.batch
+         WHERE p.problems = '[]'
+        RETURNING id, uid, place_id, batch),
+    carried AS (
+        INSERT INTO content (generation, id, uid, recipients, reply_to, subject, headers, body_text, body_html, document, form_code, model_code, attachments)
+        SELECT limits.content_generation, p.id, p.uid, p.recipients, p.reply_to, p.message ->> 'subject', nullif(nullif(p.message -> 'headers', 'null'), '{}'),
+               p.message ->> 'text', p.message ->> 'html', p.message ->> 'document', p.message ->> 'form', p.message ->> 'model', cardinality(p.files)
+          FROM parsed p WHERE p.problems = '[]'),
+    attached AS (
+        INSERT INTO attachment (generation, message_id, position, name, media_type, content_id, size, blob_id)
+        SELECT limits.content_generation, p.id, f.position, f.name, f.media_type, f.content_id, f.size, coalesce(f.blob_id, stored_blob(limits.content_generation, f.bytes))
+          FROM parsed p, unnest(p.files) f WHERE has_files AND p.problems = '[]'),
+    told AS (
+        INSERT INTO story (generation, message_id, uid, posted_by, lease_no, event, note)
+        SELECT limits.history_generation, q.id, q.uid, session_user, 0, 'held', format('batch "%s" is held', q.batch) FROM queued q WHERE q.place_id <> 0)
+    SELECT coalesce(jsonb_agg(jsonb_build_object('index', p.n) || problem.value ORDER BY p.n) FILTER (WHERE problem.value IS NOT NULL), '[]'),
+           coalesce((SELECT bool_or(q.place_id = 0) FROM queued q), false)
+      INTO problems, any_waiting
+      FROM parsed p LEFT JOIN rows r ON r.code = btrim(p.form_code) LEFT JOIN models m ON m.code = btrim(p.model_code)
+           LEFT JOIN LATERAL jsonb_array_elements(p.problems || CASE WHEN p.form_code IS NOT NULL AND r.id IS NULL THEN unknown_code('form', p.form_code)
+                                                                     WHEN p.model_code IS NOT NULL AND m.id IS NULL THEN unknown_code('model', p.model_code)
+                                                                     ELSE '[]' END) problem ON true
+     WHERE p.problems <> '[]' OR p.form_code IS NOT NULL AND r.id IS NULL OR p.model_code IS NOT NULL AND m.id IS NULL;
+    IF problems <> '[]' OR key_problems <> '[]' THEN
+        PERFORM refuse_many(problems || key_problems, n);
+    END IF;
+    IF any_waiting AND EXISTS (SELECT FROM idle_dispatcher) THEN
+        PERFORM wake();
+    END IF;
+    RETURN uids;
 END $$;

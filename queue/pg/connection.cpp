@@ -75,8 +75,11 @@ DbError Connection::fail(DbError::Kind kind, std::string text)
 
 DbResult<Connection> Connection::connect(const Source& source, const StopEvent* stop, std::chrono::milliseconds limit)
 {
+    // A pooler would refuse them; there the login's role has them (docs/configuration.md).
     const std::string settings =
-        "-c timezone=UTC -c lock_timeout=1s -c idle_in_transaction_session_timeout=10s " + source.session_settings;
+        source.pooled ? ""
+                      : "-c timezone=UTC -c lock_timeout=1s -c idle_in_transaction_session_timeout=10s " +
+                            source.session_settings;
     const std::array<const char*, 8> keywords{
         "dbname",  "fallback_application_name", "client_encoding",  "target_session_attrs",
         "options", "keepalives_idle",           "tcp_user_timeout", nullptr};
@@ -115,6 +118,7 @@ DbResult<Connection> Connection::connect(const Source& source, const StopEvent* 
         return DbError{
             DbError::Kind::unreachable, "cannot connect to the database: " + one_line(PQerrorMessage(pg)), {}, {}, {}};
     PQsetnonblocking(pg, 1);
+    connection.prepares_ = !source.pooled;
     return connection;
 }
 
@@ -198,7 +202,7 @@ DbResult<Result> Connection::run(const Statement& statement, const Params& param
     const auto deadline = Clock::now() + limit;
     const Bound bound(params);
     int sent = 0;
-    if (statement.name.empty()) {
+    if (statement.name.empty() || !prepares_) {
         const std::string sql(statement.sql);
         sent = PQsendQueryParams(pg, sql.c_str(), bound.size(), nullptr, bound.values.data(), bound.lengths.data(),
                                  bound.formats.data(), binary_results);

@@ -22,6 +22,7 @@ struct Source {
     std::string connection;
     std::string application_name = "mailroom";
     std::string session_settings = {}; // as in PGOPTIONS: -c name=value ...
+    bool pooled = false; // by a PgBouncer in transaction mode: nothing is prepared, and no setting outlives a statement
 };
 
 struct Statement {
@@ -68,6 +69,7 @@ private:
     Handle handle_;
     const StopEvent* stop_;
     bool broken_ = false;
+    bool prepares_ = true;
     std::unordered_set<std::string_view> prepared_; // names are of static statements
 };
 

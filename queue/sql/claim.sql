@@ -1,20 +1,25 @@
--- Takes due messages of the unsorted place, a share of each lane, for the dispatcher $1; a dispatcher whose heartbeat is over gets none.
--- $1 dispatcher, $2 $3 $4 how many urgent, normal and bulk ones. Returned in no particular order.
-WITH urgent AS MATERIALIZED (
-    SELECT id FROM mailroom.queue WHERE place_id = 0 AND lane = 0 AND run_at <= now() AND state = 0
-     ORDER BY run_at, id LIMIT $2::integer FOR UPDATE SKIP LOCKED),
-normal AS MATERIALIZED (
-    SELECT id FROM mailroom.queue WHERE place_id = 0 AND lane = 1 AND run_at <= now() AND state = 0
-     ORDER BY run_at, id LIMIT $3::integer FOR UPDATE SKIP LOCKED),
-bulk AS MATERIALIZED (
-    SELECT id FROM mailroom.queue WHERE place_id = 0 AND lane = 2 AND run_at <= now() AND state = 0
-     ORDER BY run_at, id LIMIT $4::integer FOR UPDATE SKIP LOCKED),
-picked AS (SELECT id FROM urgent UNION ALL SELECT id FROM normal UNION ALL SELECT id FROM bulk)
+-- Takes due messages of several ranges, each a place and a lane, for the dispatcher $1; one whose heartbeat is over gets none.
+-- $2 places, $3 lanes, $4 how many of each, $5 from which run_at on (epoch microseconds; below it are dead rows only). In no particular order.
+-- What came past the hold of its batch (its producer committed later, a hold of its own ended) joins it instead.
+WITH picked AS MATERIALIZED (
+    SELECT due.id, due.batch FROM unnest($2::integer[], $3::smallint[], $4::integer[], $5::bigint[]) AS r(place, lane, wanted, since) CROSS JOIN LATERAL (
+        SELECT q.id, q.batch FROM mailroom.queue q
+         WHERE q.place_id = r.place AND q.lane = r.lane AND q.run_at >= timestamptz 'epoch' + r.since * interval '1 microsecond' AND q.run_at <= now() AND q.state = 0
+         ORDER BY q.run_at, q.id LIMIT r.wanted FOR UPDATE SKIP LOCKED) due),
+late AS (
+    UPDATE mailroom.queue q SET place_id = h.place_id, run_at = clock_timestamp()
+      FROM picked p JOIN mailroom.held_batch h ON h.batch = p.batch WHERE q.id = p.id
+    RETURNING q.id, q.uid, q.posted_by, q.lease_no),
+told AS (
+    INSERT INTO mailroom.story (generation, message_id, uid, posted_by, lease_no, event, note)
+    SELECT i.history_generation, l.id, l.uid, l.posted_by, l.lease_no, 'held', 'its batch is held' FROM late l CROSS JOIN mailroom.installation i),
+alive AS MATERIALIZED ( -- locked until the end, so that nobody buries it or hands back what it has meanwhile; if nothing is due, nothing is locked
+    SELECT FROM mailroom.dispatcher d WHERE d.id = $1::bigint AND d.beat_at + d.lease > clock_timestamp() AND EXISTS (SELECT FROM picked) FOR KEY SHARE OF d)
 UPDATE mailroom.queue q
    SET state = 1, lease_no = q.lease_no + 1, lease_owner = $1::bigint, leased_at = clock_timestamp(),
        dated_at = coalesce(q.dated_at, clock_timestamp())
-  FROM picked p, mailroom.installation i
- WHERE q.id = p.id
-   AND EXISTS (SELECT FROM mailroom.dispatcher d WHERE d.id = $1::bigint AND d.beat_at + d.lease > clock_timestamp())
+  FROM mailroom.installation i
+ WHERE q.id = ANY (ARRAY(SELECT p.id FROM picked p WHERE NOT EXISTS (SELECT FROM mailroom.held_batch h WHERE h.batch = p.batch)))
+   AND EXISTS (SELECT FROM alive)
 RETURNING q.id, q.lease_no, q.lane, q.attempts, q.doubts, q.deferrals, q.source, q.addressed, q.has_results, q.size, q.user_id, q.row_id, q.model_id,
-          q.user_code, q.uid::text, q.dated_at, q.pinned::text, q.expires_at <= now() AS expired, i.settings_version, q.run_at
+          q.user_code, q.uid::text, q.dated_at, q.pinned::text, q.expires_at <= now() AS expired, i.settings_version, q.run_at, q.place_id, q.recipients, q.generation, q.leased_at

@@ -11,6 +11,14 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(h) ORDER BY h.messages DESC, h.reason, h.subject)
           FROM (SELECT reason, subject, remedy, count(*) AS messages, min(enqueued_at) AS oldest
                   FROM mailroom.depth WHERE state = 'held' GROUP BY reason, subject, remedy) h), '[]'),
+    'routes', coalesce((
+        SELECT jsonb_agg(jsonb_build_object('key', p.key, 'account', p.subject, 'waiting', (SELECT count(*) FROM mailroom.queue q WHERE q.place_id = p.id AND q.state = 0),
+                   'blocked_until', CASE WHEN p.blocked_until > clock_timestamp() THEN p.blocked_until END,
+                   'blocked_why', CASE WHEN p.blocked_until > clock_timestamp() THEN p.blocked_why END, 'limited', p.limited, 'dispatcher', p.dispatcher,
+                   'recipients_in_24_hours', CASE WHEN p.limited THEN (SELECT coalesce(sum(u.recipients), 0) FROM mailroom.route_usage u
+                        WHERE u.place_id = p.id AND u.hour > date_trunc('hour', clock_timestamp()) - interval '24 hours') END) ORDER BY p.key)
+          FROM mailroom.place p WHERE p.kind = 'route' AND (p.parked_at IS NOT NULL OR p.blocked_until > clock_timestamp())), '[]'),
+    'limits', coalesce((SELECT jsonb_agg(to_jsonb(l) ORDER BY l.server, l.login) FROM mailroom.limits l), '[]'),
     'dispatchers', coalesce((
         SELECT jsonb_agg(jsonb_build_object('id', id, 'host', host, 'pid', pid, 'version', version, 'started_at', started_at, 'last_heartbeat', beat_at,
                                             'alive', beat_at + lease > clock_timestamp()) ORDER BY id)

@@ -1,5 +1,3 @@
--- Hands back all that is leased to dispatcher $1, untried: it knows of none. Returns how many.
-WITH moved AS (
-    UPDATE mailroom.queue SET state = 0, lease_owner = NULL, dated_at = CASE WHEN doubts > 0 OR pinned IS NOT NULL THEN dated_at END
-     WHERE lease_owner = $1::bigint AND state = 1 RETURNING 1)
-SELECT count(*) FROM moved
+-- Hands back, untried, all that was leased to dispatcher $1 after $2 (epoch microseconds): it knows of none of these. Waits for a claim of it that the
+-- server still works on. Returns how many, and how many are left because somebody has them locked.
+SELECT h.moved, h.locked FROM mailroom.hand_back($1::bigint, timestamptz 'epoch' + $2::bigint * interval '1 microsecond') h

@@ -1,19 +1,28 @@
 -- Keeps outcomes whose lease was lost in their messages' stories. A message that was accepted after all and still waits is stopped where it is:
--- it becomes in doubt, in the place $2, for an operator. $1 an array of objects (queue/store: Ending or Suspension). Returns the ids stopped.
+-- it becomes in doubt, in the place $2, for an operator; what was cancelled meanwhile ends as that.
+-- $1 an array of objects (queue/store: Ending or Suspension). Returns the ids stopped.
 WITH late AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb)
       AS e(id bigint, lease_no integer, outcome text, started_us bigint, table_row text, account text, from_address text, sender text, envelope_sender text,
            server text, stage text, code integer, enhanced text, reply text)),
-unknown AS ( -- a fenced write without an answer may have worked: then the log or the story has it already
-    SELECT l.* FROM late l
-     WHERE NOT EXISTS (SELECT FROM mailroom.log g WHERE g.id = l.id AND g.lease_no = l.lease_no AND g.uid = (SELECT c.uid FROM mailroom.content c WHERE c.id = l.id))
-       AND NOT EXISTS (SELECT FROM mailroom.story s WHERE s.message_id = l.id AND s.lease_no = l.lease_no AND s.event <> 'lease_lost')),
+known AS MATERIALIZED ( -- live or not, its content tells whose it is
+    SELECT l.*, c.uid, (SELECT q.posted_by FROM mailroom.queue q WHERE q.id = l.id) AS posted_by
+      FROM late l LEFT JOIN LATERAL ( -- a look-up in each generation: without one, every index of content is walked from end to end
+          SELECT c.uid FROM generate_series(0, 15) g CROSS JOIN LATERAL (
+              SELECT c.uid FROM mailroom.content c WHERE c.generation = g::smallint AND c.id = l.id LIMIT 1) c LIMIT 1) c ON true),
+unknown AS ( -- a fenced write without an answer may have worked: then the log or the story has it already;
+            -- other lines of the same lease are no outcome of it: taken away, released, held by an operator
+    SELECT k.* FROM known k
+     WHERE NOT EXISTS (SELECT FROM mailroom.log g WHERE g.uid = k.uid AND g.lease_no = k.lease_no)
+       AND NOT EXISTS (SELECT FROM mailroom.story s WHERE s.message_id = k.id AND s.lease_no = k.lease_no AND s.event IN (k.outcome, 'late_outcome'))),
 told AS (
-    INSERT INTO mailroom.story (message_id, lease_no, event, note, started_at, table_row, account, from_address, sender, envelope_sender, server, stage, code,
-                                enhanced, reply)
-    SELECT id, lease_no, 'late_outcome', CASE WHEN outcome IN ('sent', 'partly_sent') THEN 'accepted under a lost lease' ELSE 'ended under a lost lease' END,
-           timestamptz 'epoch' + started_us * interval '1 microsecond', table_row, account, from_address, sender, envelope_sender, server, stage, code, enhanced, reply
-      FROM unknown)
+    INSERT INTO mailroom.story (generation, message_id, uid, posted_by, lease_no, event, note, started_at, table_row, account, from_address, sender,
+                                envelope_sender, server, stage, code, enhanced, reply)
+    SELECT i.history_generation, u.id, u.uid, coalesce(u.posted_by, (SELECT g.posted_by FROM mailroom.log g WHERE g.uid = u.uid LIMIT 1), ''), u.lease_no, 'late_outcome',
+           CASE WHEN u.outcome IN ('sent', 'partly_sent') THEN 'accepted under a lost lease' ELSE 'ended under a lost lease' END,
+           timestamptz 'epoch' + u.started_us * interval '1 microsecond', u.table_row, u.account, u.from_address, u.sender, u.envelope_sender, u.server, u.stage, u.code,
+           u.enhanced, u.reply
+      FROM unknown u CROSS JOIN mailroom.installation i WHERE u.uid IS NOT NULL)
 UPDATE mailroom.queue q SET place_id = $2::integer, run_at = clock_timestamp(), doubts = greatest(q.doubts, 1)
-  FROM unknown u WHERE q.id = u.id AND q.state = 0 AND u.outcome IN ('sent', 'partly_sent')
+  FROM unknown u WHERE q.id = u.id AND q.state = 0 AND NOT q.cancelled AND u.outcome IN ('sent', 'partly_sent')
 RETURNING q.id

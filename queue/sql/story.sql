@@ -1,13 +1,18 @@
 -- The story of the message $1 (uid), as JSON: who sends it and why, each attempt, every recipient. No row: there is none.
-WITH message AS (
-    SELECT c.id, c.uid, c.posted_by, c.recipients, c.document, c.form_code, c.model_code, c.attachments FROM mailroom.content c WHERE c.uid = $1::uuid),
+WITH carried AS MATERIALIZED (
+    SELECT c.id, c.uid, c.generation, c.recipients, c.document, c.form_code, c.model_code, c.attachments FROM mailroom.content c WHERE c.uid = $1::uuid),
+message AS ( -- what it carried is cleared away before its story is
+    SELECT * FROM carried
+    UNION ALL
+    SELECT l.id, l.uid, NULL, '[]', NULL, NULL, NULL, NULL FROM mailroom.log l WHERE l.uid = $1::uuid AND NOT EXISTS (SELECT FROM carried)
+    LIMIT 1),
 facts AS (
-    SELECT q.id, 'live' AS place, d.state, d.category, d.lane, q.user_code, q.row_id, q.model_id, q.batch, q.attempts, q.doubts, q.enqueued_at, q.expires_at,
+    SELECT q.id, q.posted_by, 'live' AS place, d.state, d.category, d.lane, q.user_code, q.row_id, q.model_id, q.batch, q.attempts, q.doubts, q.enqueued_at, q.expires_at,
            NULL::timestamptz AS ended_at, nullif(d.reason, '') AS reason, nullif(d.subject, '') AS subject, nullif(d.remedy, '') AS remedy,
-           CASE WHEN d.state IN ('deferred', 'scheduled', 'in_doubt') THEN q.run_at END AS next_attempt
+           CASE WHEN d.state IN ('deferred', 'scheduled', 'in_doubt') THEN d.run_at END AS next_attempt
       FROM mailroom.queue q JOIN message m ON m.id = q.id CROSS JOIN LATERAL (SELECT * FROM mailroom.depth x WHERE x.id = q.id OFFSET 0) d
     UNION ALL
-    SELECT l.id, 'ended', l.outcome, mailroom.category(l.source, l.row_id, l.model_id, l.addressed), mailroom.lane_name(l.lane), l.user_code, l.row_id,
+    SELECT l.id, l.posted_by, 'ended', l.outcome, mailroom.category(l.source, l.row_id, l.model_id, l.addressed), mailroom.lane_name(l.lane), l.user_code, l.row_id,
            l.model_id, l.batch, l.attempts, l.doubts, l.enqueued_at, NULL, l.ended_at, NULL, NULL, NULL, NULL
       FROM mailroom.log l JOIN message m ON m.uid = l.uid),
 events AS (
@@ -17,7 +22,7 @@ events AS (
     SELECT l.ended_at, l.outcome, NULL, l.started_at, l.table_row, l.account, l.from_address, l.sender, l.envelope_sender, l.server, l.stage, l.code, l.enhanced, l.reply
       FROM mailroom.log l JOIN message m ON m.uid = l.uid)
 SELECT (to_jsonb(f) - 'id' - 'place' - 'row_id' - 'model_id' || jsonb_build_object(
-    'uid', m.uid, 'posted_by', m.posted_by, 'document', m.document, 'attachments', m.attachments,
+    'uid', m.uid, 'document', m.document, 'attachments', m.attachments,
     'form', coalesce((SELECT code FROM mailroom.rows WHERE id = f.row_id), m.form_code),
     'model', coalesce((SELECT code FROM mailroom.models WHERE id = f.model_id), m.model_code),
     'possible_duplicate', f.doubts > 0,
@@ -28,6 +33,6 @@ SELECT (to_jsonb(f) - 'id' - 'place' - 'row_id' - 'model_id' || jsonb_build_obje
                                                   WHEN 'partly_sent' THEN 'accepted' ELSE 'open' END),
                    'code', x.code, 'enhanced', x.enhanced, 'reply', x.reply) ORDER BY r.ordinality)
           FROM jsonb_array_elements(m.recipients) WITH ORDINALITY r
-          LEFT JOIN mailroom.recipient_result x ON x.message_id = m.id AND x.position = r.ordinality - 1),
+          LEFT JOIN mailroom.recipient_result x ON x.generation = m.generation AND x.message_id = m.id AND x.position = r.ordinality - 1),
     'events', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e)) ORDER BY e.at), '[]') FROM events e)))::text
   FROM message m JOIN facts f ON f.id = m.id

@@ -94,17 +94,13 @@ int account_list(const Options& options)
 
 int account_set(const Options& options, const Target& target, const std::vector<std::string>& assignments)
 {
-    json::object settings;
-    for (const auto& assignment : assignments) {
-        const auto equals = assignment.find('=');
-        if (equals == std::string::npos)
-            return complain(options, fmt::format("\"{}\" is not of the form name=value", assignment), Exit::usage);
-        settings.emplace(assignment.substr(0, equals), assignment.substr(equals + 1));
-    }
+    const auto settings = assignments_json(assignments);
+    if (!settings)
+        return complain(options, settings.error().text, Exit::usage);
     auto connection = connect(options);
     if (!connection)
         return complain(options, connection.error());
-    const std::string values = json::serialize(settings);
+    const std::string values = json::serialize(*settings);
     const bool is_general = target.kind == "general";
     const std::string kind = target.kind == "form" ? "row" : target.kind;
     const std::string sql = is_general

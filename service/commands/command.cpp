@@ -44,14 +44,15 @@ Result<ServiceFile> settings(const Options& options)
 
 Connected connect_unchecked(const Options& options)
 {
-    std::string connection = options.database;
-    if (connection.empty()) {
+    pg::Source source{options.database, "mailroom"};
+    if (source.connection.empty()) {
         auto file = settings(options);
         if (!file)
             return NotConnected{file.error().text, Exit::usage};
-        connection = file->database.connection;
+        source.connection = file->database.connection;
+        source.pooled = file->database.pooled;
     }
-    auto connected = pg::Connection::connect({connection, "mailroom"});
+    auto connected = pg::Connection::connect(source);
     if (!connected)
         return NotConnected{pg::explain(connected.error())};
     return *std::move(connected);
@@ -75,6 +76,18 @@ Error explained(std::string_view doing, const pg::DbError& error)
     return Error{fmt::format("{}: {}", doing, pg::explain(error))};
 }
 
+pg::DbResult<json::value> call_json(pg::Connection& connection, std::string_view sql, const pg::Params& params,
+                                    std::chrono::milliseconds limit)
+{
+    auto rows = connection.run({"", sql}, params, limit);
+    if (!rows)
+        return rows.error();
+    if (rows->rows() == 0 || rows->is_null(0, 0))
+        return json::value(nullptr);
+    const std::string_view text = rows->text(0, 0);
+    return json::parse(json::string_view(text.data(), text.size()));
+}
+
 Result<json::value> query_json(pg::Connection& connection, std::string_view statement, const pg::Params& params)
 {
     auto rows = connection.run(queue::sql(statement), params, std::chrono::seconds(30));
@@ -84,6 +97,18 @@ Result<json::value> query_json(pg::Connection& connection, std::string_view stat
         return json::value(nullptr);
     const std::string_view text = rows->text(0, 0);
     return json::parse(json::string_view(text.data(), text.size()));
+}
+
+Result<json::object> assignments_json(const std::vector<std::string>& assignments)
+{
+    json::object values;
+    for (const auto& assignment : assignments) {
+        const auto equals = assignment.find('=');
+        if (equals == std::string::npos)
+            return Error{fmt::format("\"{}\" is not of the form name=value", assignment)};
+        values.emplace(assignment.substr(0, equals), assignment.substr(equals + 1));
+    }
+    return values;
 }
 
 void print_json(const json::value& value)
@@ -107,6 +132,19 @@ std::string short_time(std::string_view timestamp)
     if (timestamp.size() < 19)
         return std::string(timestamp);
     return fmt::format("{} {}Z", timestamp.substr(0, 10), timestamp.substr(11, 8)); // sessions speak UTC
+}
+
+std::string grouped(std::int64_t number)
+{
+    std::string digits = std::to_string(number);
+    for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
+        digits.insert(static_cast<std::size_t>(at), 1, ',');
+    return digits;
+}
+
+std::string count_of(std::int64_t number, std::string_view noun)
+{
+    return fmt::format("{} {}{}", grouped(number), noun, number == 1 ? "" : "s");
 }
 
 } // namespace mailroom::commands

@@ -6,10 +6,14 @@
 
 #include "queue/pg/connection.hpp"
 
+#include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
+#include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mailroom::commands {
 
@@ -50,6 +54,10 @@ Result<ServiceFile> settings(const Options& options);
 Connected connect(const Options& options);
 Connected connect_unchecked(const Options& options); // for migrate
 
+// One of our functions or statements, written out. As query_json, but the caller sees what the server refused.
+pg::DbResult<boost::json::value> call_json(pg::Connection& connection, std::string_view sql, const pg::Params& params,
+                                           std::chrono::milliseconds limit);
+
 // One statement whose single value is JSON text; null where it has no row.
 Result<boost::json::value> query_json(pg::Connection& connection, std::string_view statement,
                                       const pg::Params& params = {});
@@ -57,8 +65,14 @@ Result<boost::json::value> query_json(pg::Connection& connection, std::string_vi
 // The error of a database call, in words for people.
 Error explained(std::string_view doing, const pg::DbError& error);
 
+// name=value ... as an object of texts.
+Result<boost::json::object> assignments_json(const std::vector<std::string>& assignments);
+
 void print_json(const boost::json::value& value);
 std::string text_at(const boost::json::value& object, std::string_view key); // missing, null: empty; numbers as text
 std::string short_time(std::string_view timestamp);                          // 2026-11-23 15:04:05Z
+
+std::string grouped(std::int64_t number);                         // 12,345
+std::string count_of(std::int64_t number, std::string_view noun); // 1 message, 12,345 messages
 
 } // namespace mailroom::commands

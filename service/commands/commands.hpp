@@ -5,6 +5,7 @@
 #include "service/commands/command.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,5 +46,45 @@ int send(const Options& options, const SendArguments& arguments);
 
 int queue_depth(const Options& options);
 int show(const Options& options, const std::string& uid);
+
+// Which messages are meant: all that is given must be so, of several values any one. docs/operations.md says what each
+// means.
+struct Filter {
+    bool all = false;
+    std::vector<std::string> uids, batches, users, forms, models, routes, reasons, states, lanes, recipients;
+    std::string older_than, newer_than; // 2h, "3 days"
+};
+
+struct Page {
+    std::int64_t limit = 100;
+    std::int64_t after = 0; // an id, as the page before printed it
+};
+int list(const Options& options, Filter filter, const Page& page);
+
+// What must be so before anything is changed.
+enum class Consent { ask, given, only_count };
+
+struct Operation {
+    std::string action; // retry, cancel, hold, release, reassign
+    Filter filter;
+    Consent consent = Consent::ask;
+    std::string note;
+    bool now = false;              // retry: also what is scheduled
+    std::string identity;          // release: keep or new; empty: not chosen
+    std::string user, form, model; // reassign
+};
+int operate(const Options& options, const Operation& operation);
+
+int batch_list(const Options& options);
+int batch_change(const Options& options, const std::string& action, const std::string& name, Consent consent);
+
+// Limits of a server, for one login or for each that has none of its own (*).
+struct LimitTarget {
+    std::string server;
+    std::string login = "*";
+};
+int limit_list(const Options& options);
+int limit_set(const Options& options, const LimitTarget& target, const std::vector<std::string>& assignments);
+int limit_remove(const Options& options, const LimitTarget& target);
 
 } // namespace mailroom::commands

@@ -21,19 +21,32 @@ bool is_uuid(std::string_view text)
     return std::ranges::equal(text, pattern, fits);
 }
 
+void print_route(const json::value& route)
+{
+    fmt::print("route {} ({}): {} waiting", text_at(route, "key"), text_at(route, "account"),
+               text_at(route, "waiting"));
+    if (const std::string until = text_at(route, "blocked_until"); !until.empty())
+        fmt::print("; blocked until {}: {}", short_time(until), text_at(route, "blocked_why"));
+    if (const std::string used = text_at(route, "recipients_in_24_hours"); !used.empty())
+        fmt::print("; limited: {} recipients in 24 hours", used);
+    fmt::print("\n");
+}
+
 void print_depth(const json::value& depth)
 {
     fmt::print("installation {}: {} live messages\n", text_at(depth, "installation"), text_at(depth, "messages"));
     if (!depth.at("depth").as_array().empty())
-        fmt::print("{:<10} {:<7} {:>9}  {:<20} {:<20} {}\n", "STATE", "LANE", "MESSAGES", "OLDEST", "NEXT ATTEMPT",
-                   "ROUTE");
+        fmt::print("{:<10} {:<7} {:>9}  {:<20} {:<20} {:<18} {}\n", "STATE", "LANE", "MESSAGES", "OLDEST",
+                   "NEXT ATTEMPT", "REASON", "ROUTE");
     for (const auto& line : depth.at("depth").as_array())
-        fmt::print("{:<10} {:<7} {:>9}  {:<20} {:<20} {}\n", text_at(line, "state"), text_at(line, "lane"),
+        fmt::print("{:<10} {:<7} {:>9}  {:<20} {:<20} {:<18} {}\n", text_at(line, "state"), text_at(line, "lane"),
                    text_at(line, "messages"), short_time(text_at(line, "oldest")),
-                   short_time(text_at(line, "next_attempt")), text_at(line, "route"));
+                   short_time(text_at(line, "next_attempt")), text_at(line, "reason"), text_at(line, "route"));
     for (const auto& hold : depth.at("holds").as_array())
         fmt::print("held: {} x {} ({}), oldest {}\n  {}\n", text_at(hold, "messages"), text_at(hold, "reason"),
                    text_at(hold, "subject"), short_time(text_at(hold, "oldest")), text_at(hold, "remedy"));
+    for (const auto& route : depth.at("routes").as_array())
+        print_route(route);
     for (const auto& login : depth.at("paused_logins").as_array())
         fmt::print("paused login: {} at {} since {}: {}\n", text_at(login, "owner"), text_at(login, "server"),
                    short_time(text_at(login, "since")), text_at(login, "reply"));
@@ -84,6 +97,17 @@ void print_event(const json::value& event)
     print_line("what follows", text_at(event, "note"));
 }
 
+// Where a live message stands; a held or scheduled one stands in no line.
+std::string line_words(const json::value& line)
+{
+    if (line.is_null() || !line.at("due").as_bool())
+        return {};
+    return fmt::format("{} before it in its lane ({}) of {}, {} in more urgent ones{}",
+                       grouped(line.at("ahead").as_int64()), text_at(line, "lane"), text_at(line, "place"),
+                       grouped(line.at("more_urgent").as_int64()),
+                       line.at("dispatchers").as_int64() == 0 ? "; no dispatcher is running" : "");
+}
+
 void print_story(const json::value& story)
 {
     fmt::print("message {}: {}{}\n", text_at(story, "uid"), text_at(story, "state"),
@@ -93,6 +117,7 @@ void print_story(const json::value& story)
         print_line(key, text_at(story, key));
     for (const char* key : {"enqueued_at", "next_attempt", "expires_at", "ended_at"})
         print_line(key, short_time(text_at(story, key)));
+    print_line("in line", line_words(story.at("line")));
     for (const auto& recipient : story.at("recipients").as_array()) {
         const std::string reply = reply_of(recipient);
         fmt::print("  {:<4}{} {}{}\n", text_at(recipient, "kind"), text_at(recipient, "address"),
@@ -129,11 +154,15 @@ int show(const Options& options, const std::string& uid)
     auto connection = connect(options);
     if (!connection)
         return complain(options, connection.error());
-    const auto story = query_json(*connection, "story", pg::Params().text(uid));
+    auto story = query_json(*connection, "story", pg::Params().text(uid));
     if (!story)
         return complain(options, story.error().text);
     if (story->is_null())
         return complain(options, fmt::format("there is no message {} in this database", uid));
+    auto line = query_json(*connection, "line", pg::Params().text(uid));
+    if (!line)
+        return complain(options, line.error().text);
+    story->as_object()["line"] = *std::move(line);
     if (options.output == Output::json)
         print_json(*story);
     else

@@ -55,7 +55,7 @@ bool is_wrong(std::string_view text)
 // A database that is there but wrong is an error to start with; one that is away is waited for.
 Result<void> check_database(const Options& options, const ServiceFile& file)
 {
-    auto connection = pg::Connection::connect({file.database.connection, "mailroom serve"});
+    auto connection = pg::Connection::connect({file.database.connection, "mailroom serve", {}, file.database.pooled});
     if (!connection && is_wrong(connection.error().text))
         return Error{pg::explain(connection.error())};
     if (!connection) {

@@ -1,4 +1,4 @@
-// Asks a person for a secret without showing it.
+// Asks a person: for a secret without showing it, or for a decision.
 #pragma once
 
 #include "config/error.hpp"
@@ -12,5 +12,10 @@ constexpr std::size_t max_password = 1024; // octets, ours
 
 // At a terminal it asks twice, and both must be equal; otherwise it reads one line of standard input.
 Result<Secret> read_new_password(const std::string& prompt, const std::string& again);
+
+enum class Answer { yes, no, nobody_there };
+
+// Only y or yes is a yes. Where standard input is no terminal, nobody is asked.
+Answer ask(const std::string& question);
 
 } // namespace mailroom::host

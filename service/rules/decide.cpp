@@ -203,8 +203,8 @@ Judgement by_account(const Context& c)
     if (cause == Cause::login_refused && c.identity.password)
         return {Held{refused_login(c.identity, HoldReason::auth_failed)}, Consequence::login_refused, {}};
     if (cause == Cause::login_refused || cause == Cause::login_unavailable)
-        return retry_all(uncounted(c, without_login));
-    return retry_all(uncounted(c));
+        return retry_all(uncounted(c, without_login), Consequence::account_troubled);
+    return retry_all(uncounted(c), Consequence::account_troubled);
 }
 
 std::vector<RecipientState> all_open(const Context& c)
@@ -251,7 +251,7 @@ Judgement by_server(const Context& c)
     if (was_closed_while_idle(c.delivery))
         return retry_all(at_once());
     if (is_before_the_message(outcome.stage))
-        return retry_all(uncounted(c));
+        return retry_all(uncounted(c), Consequence::account_troubled);
     // Within the message's commands it may be the message that the server cannot bear, so that it uses up a try.
     Delivery postponed = c.delivery;
     postponed.outcome.verdict = Verdict::try_again;
@@ -271,9 +271,9 @@ Judgement decide(const Delivery& delivery, const Identity& identity, const Histo
     if (outcome.cause == Cause::stopped)
         return retry_all(at_once());
     if (outcome.cause == Cause::throttled && outcome.scope != Scope::recipient)
-        return retry_all(uncounted(c));
+        return retry_all(uncounted(c), Consequence::account_troubled);
     if (outcome.cause == Cause::quota && outcome.scope != Scope::recipient)
-        return retry_all(uncounted(c, without_quota));
+        return retry_all(uncounted(c, without_quota), Consequence::account_troubled);
     switch (outcome.scope) {
     case Scope::dispatcher:
         return by_dispatcher(c);

@@ -56,6 +56,7 @@ enum class Consequence {
     login_refused,      // pause the account for all dispatchers: auth_failed
     basic_login_ended,  // the same, with that reason
     sender_refused,     // stop this pair of account and From
+    account_troubled,   // nothing goes by this account for as long as the message waits
     dispatcher_troubled // this process stops claiming for a while
 };
 

@@ -82,6 +82,8 @@ std::string_view to_string(HoldReason reason)
         return "identity_changed";
     case HoldReason::in_doubt:
         return "in_doubt";
+    case HoldReason::quarantined:
+        return "quarantined";
     }
     return "?";
 }
@@ -113,6 +115,7 @@ bool ends_with_settings(HoldReason reason)
     case HoldReason::copied_from:
     case HoldReason::identity_changed:
     case HoldReason::in_doubt:
+    case HoldReason::quarantined:
         return false; // an operator ends them
     default:
         return true;

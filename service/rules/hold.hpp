@@ -29,6 +29,7 @@ enum class HoldReason {
     key_missing,
     identity_changed,
     in_doubt,
+    quarantined,
 };
 
 // What a hold is about. The place of a held message is made of its reason and subjects.

@@ -205,6 +205,9 @@ std::string sentence(const Hold& hold)
         return "The server may have taken it without answering: an operator must ask the recipient or the server, then "
                "release "
                "or cancel it.";
+    case HoldReason::quarantined:
+        return "Three dispatchers died while they had it: an operator must look what is special about it, then release "
+               "or cancel it.";
     }
     return {};
 }

@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-from installation import drain, fill, installation
+from installation import drain, fill, installation, settle
 from machine import program
 from smtp_sink import SmtpSink
 
@@ -23,10 +23,11 @@ def wire_ceiling(port, messages):
 def run(options):
     pairs = []
     with SmtpSink(backlog=1000) as sink, installation(options.build, sink.port) as (mailroom, execute):
-        mailroom.configure("dispatcher", connections=CONNECTIONS)
+        mailroom.configure("dispatcher", connections=CONNECTIONS, connections_per_account=CONNECTIONS)
         serve = [mailroom.executable, "--config", mailroom.write_settings(), "serve"]
         for _ in range(options.rounds):
             fill(execute, options.messages)
+            settle(execute)
             ours = drain(execute, serve, mailroom.directory / "serve.log", options.messages)
             pairs.append((ours, wire_ceiling(sink.port, options.messages)))
             if os.environ.get("BENCH_VERBOSE"):

@@ -1,17 +1,22 @@
-"""The queue alone (claim, content, compose, complete, log; nothing sent), 4 KB, against graphile-worker batched with nothing sent."""
+"""The queue alone (claim, content, compose, complete, log; nothing sent), messages of 4 KB: against graphile-worker, and against itself with little
+else in the queue: with a million waiting, 100,000 held, 100,000 delayed, over 200 accounts, and behind a transaction that somebody holds open."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
-from installation import drain, fill, installation
-from machine import Unavailable, free_port, program
+from installation import drain, fill, installation, rate_since, settle, stand_by
+from machine import Unavailable, free_port, program, start_server, stop_group, wait_until
 from postgres import PrivatePostgres
 
-BAR = 1.0
 PEERS = Path(__file__).parent / "peers"
+CONNECTIONS = 32
+HELD_OPEN = 120  # seconds
 
 
 def node():
@@ -34,19 +39,111 @@ def peers(build):
     return folder
 
 
-def run(options):
+@contextlib.contextmanager
+def queue(options):
+    """(mailroom, execute, drained): drained() fills and drains the queue once and says how fast."""
+    with installation(options.build, free_port()) as (mailroom, execute):
+        mailroom.configure("dispatcher", connections=CONNECTIONS, connections_per_account=CONNECTIONS)
+        nothing_sent = [Path(options.build).resolve() / "tests" / "nothing_sent", mailroom.write_settings()]
+
+        def drained(users=1, others=None):
+            fill(execute, options.messages, users)
+            if others:
+                stand_by(execute, *others)
+            settle(execute)
+            return drain(execute, nothing_sent, mailroom.directory / "nothing_sent.log", options.messages)
+
+        yield mailroom, execute, drained
+
+
+def told(name, pairs):
+    if os.environ.get("BENCH_VERBOSE"):
+        print(f"  {name} {pairs[-1][0]:.0f} against {pairs[-1][1]:.0f}", flush=True)
+
+
+def against_graphile(options):
     node_program, folder = node(), peers(options.build)
     pairs = []
-    with installation(options.build, free_port()) as (mailroom, execute), PrivatePostgres() as other:
-        mailroom.configure("dispatcher", connections=32)
+    with queue(options) as (_, _, drained), PrivatePostgres() as other:
         other.create_database("graphile")
         environment = {**os.environ, "DSN": f"postgres://{other.superuser}:{other.password}@127.0.0.1:{other.port}/graphile", "N": str(options.messages)}
-        nothing_sent = [Path(options.build).resolve() / "tests" / "nothing_sent", mailroom.write_settings()]
         for _ in range(options.rounds):
-            fill(execute, options.messages)
-            ours = drain(execute, nothing_sent, mailroom.directory / "nothing_sent.log", options.messages)
+            ours = drained()
             theirs = json.loads(subprocess.run([node_program, "graphile.mjs"], cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout)
             pairs.append((ours, theirs["per_second"]))
-            if os.environ.get("BENCH_VERBOSE"):
-                print(f"  queue {ours:.0f}, graphile-worker {theirs['per_second']}", flush=True)
-    return BAR, "graphile-worker 0.17 batched, nothing sent", pairs
+            told("queue", pairs)
+    return 1.0, "graphile-worker 0.17 batched, nothing sent", pairs
+
+
+def beside(count, place, delay):
+    """With so many others standing in a place (SQL), due after `delay`."""
+    def run(options):
+        pairs = []
+        with queue(options) as (_, execute, drained):
+            for _ in range(options.rounds):
+                clean = drained()
+                pairs.append((drained(others=(count, place, delay)), clean))
+                execute("TRUNCATE mailroom.queue, mailroom.content")
+                told(f"beside {count}", pairs)
+        return 0.9, f"the same with {options.messages} in all", pairs
+    return run
+
+
+def over_accounts(options):
+    users, pairs = 200, []
+    with queue(options) as (_, execute, drained):
+        for number in range(users):
+            execute("SELECT mailroom.save_user(%s, %s)", f"USER{number}", json.dumps({"email": f"user{number}@example.com", "mode": "smtp", "server": f"mail{number}.example.com",
+                                                                                       "login": False, "use_ssl": False}))
+        for _ in range(options.rounds):
+            one = drained()
+            pairs.append((drained(users), one))
+            told("accounts", pairs)
+    return 0.8, "the same over one account", pairs
+
+
+def behind_a_transaction(options):
+    """One daemon, stopped while the queue is filled, drains again and again while the transaction is open. The last drain counts: it is behind the
+    most rows that nobody can clear away."""
+    pairs, many = [], 3 * options.messages  # long enough that a look at all is not the most of it
+    with queue(options) as (mailroom, execute, _):
+        nothing_sent = [Path(options.build).resolve() / "tests" / "nothing_sent", mailroom.write_settings()]
+        process = start_server(nothing_sent, mailroom.directory / "nothing_sent.log", die_with="KILL")
+        wait_until(lambda: execute("SELECT count(*) FROM mailroom.dispatcher"), 30, "the dispatcher")
+
+        def drained():
+            process.send_signal(signal.SIGSTOP)
+            fill(execute, many)
+            settle(execute)
+            began = execute("SELECT clock_timestamp()")
+            process.send_signal(signal.SIGCONT)
+            return rate_since(execute, began, many)
+
+        try:
+            for _ in range(options.rounds):
+                execute("VACUUM mailroom.queue")
+                clean = drained()
+                with contextlib.closing(execute.another()) as reader:
+                    reader.autocommit = False
+                    reader.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT txid_current(), count(*) FROM mailroom.dispatcher")
+                    opened = time.monotonic()
+                    while time.monotonic() - opened < HELD_OPEN:
+                        behind = drained()
+                    reader.rollback()
+                pairs.append((behind, clean))
+                told("pinned", pairs)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            stop_group(process, signal.SIGTERM)
+    return 0.9, "the same with no such transaction", pairs
+
+
+HELD_PLACE = "(SELECT id FROM mailroom.place WHERE key = 'in_doubt')"
+BENCHMARKS = {
+    "queue": against_graphile,
+    "million": beside(1_000_000, "0", "0"),
+    "held": beside(100_000, HELD_PLACE, "0"),
+    "delayed": beside(100_000, "0", "1 day"),
+    "accounts": over_accounts,
+    "pinned": behind_a_transaction,
+}

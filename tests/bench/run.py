@@ -9,10 +9,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 import drain
+import enqueue
 import queue_alone
 from machine import Unavailable
 
-BENCHMARKS = {"drain": drain.run, "queue": queue_alone.run}
+BENCHMARKS = {"drain": drain.run, **queue_alone.BENCHMARKS, "many": enqueue.many, "busy": enqueue.single(wants_wake=False),
+              "idle": enqueue.single(wants_wake=True)}
 
 
 def median(pairs):

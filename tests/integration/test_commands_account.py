@@ -29,7 +29,8 @@ class Terminal:
     def __init__(self, mailroom, *arguments):
         self._ours, theirs = pty.openpty()
         command = [str(mailroom.executable), "--config", str(mailroom.write_settings()), *arguments]
-        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True)
+        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True,
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored, where the tests run in the background
         os.close(theirs)
         self.shown = ""
 

@@ -27,7 +27,7 @@ def server(certificates, script):
 
 
 def seconds_until_retry(erp, uid):
-    return erp.database.value("SELECT extract(epoch FROM run_at - clock_timestamp())::float FROM mailroom.queue WHERE uid = %s", [uid])
+    return erp.database.value("SELECT extract(epoch FROM run_at - clock_timestamp())::float FROM mailroom.depth WHERE uid = %s", [uid])
 
 
 @contextlib.contextmanager

@@ -41,6 +41,24 @@ def problem(store, text):
     return store.root.value("SELECT mailroom.address_problem(%s)", text)
 
 
+@pytest.mark.parametrize("address", [*GOOD, *BAD, *("a" * n + "@b.test" for n in range(55, 70)), *("a@" + "b" * n + ".test" for n in range(50, 70))], ids=short)
+def test_what_looks_like_a_plain_address_is_one(shared_store, address):
+    if shared_store.root.value("SELECT mailroom.is_plain_address(%s)", address):
+        assert problem(shared_store, address) is None
+
+
+def test_most_addresses_look_plain(shared_store):
+    for address in ("a@b", "anna.berg@mail.example.test", "a+tag@example.test", "ANNA@A-B.TEST"):
+        assert shared_store.root.value("SELECT mailroom.is_plain_address(%s)", address)
+
+
+def test_an_address_made_of_any_short_text_is_plain_only_if_it_is_one(shared_store):
+    """Every text of up to five characters of an alphabet that has what matters."""
+    assert shared_store.root.value("""
+        WITH RECURSIVE texts AS (SELECT '' AS t UNION ALL SELECT t || c FROM texts, unnest(string_to_array('a@.-_ü ', NULL)) c WHERE length(t) < 5)
+        SELECT count(*) FROM texts WHERE mailroom.is_plain_address(t) AND mailroom.address_problem(t) IS NOT NULL""") == 0
+
+
 @pytest.mark.parametrize("address", GOOD, ids=short)
 def test_these_are_addresses(shared_store, address):
     assert problem(shared_store, address) is None

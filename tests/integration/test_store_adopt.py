@@ -44,10 +44,10 @@ def test_adopting_holds_all_that_waits_and_takes_it_from_who_had_leased_it(copy,
     with contextlib.closing(erp.database.connect()) as connection:
         session = Session(connection)
         dispatcher = session.run("register", "production", 1, "test", None, 3_600_000)[0]["id"]
-        [leased] = session.run("claim", dispatcher, 0, 1, 0)
+        [leased] = session.run("claim", dispatcher, [0], [1], [1], [0])
         version = erp.database.value("SELECT settings_version FROM mailroom.installation")
         assert copy.json("adopt") == {"installation": "copy", "previous": "test", "held": 3}
-        assert session.ids("complete", dispatcher, f'[{{"id": {leased["id"]}, "lease_no": {leased["lease_no"]}, "outcome": "sent", "counted": 1}}]') == []
+        assert session.run("complete", dispatcher, f'[{{"id": {leased["id"]}, "lease_no": {leased["lease_no"]}, "outcome": "sent", "counted": 1}}]') == []
         assert session.run("beat", dispatcher, True) == []
     assert set(erp.states().values()) == {("held", "copied_from")} and set(erp.states()) == set(uids)
     assert erp.database.value("SELECT count(*) FROM mailroom.queue WHERE state = 0 AND lease_owner IS NULL") == 3
@@ -60,7 +60,7 @@ def test_what_was_adopted_is_not_released_by_saving_settings(copy, erp):
     copy.run("adopt")
     erp.general(account="erp@example.test")
     with contextlib.closing(erp.database.connect()) as connection:
-        assert Session(connection).run("release", 1000) == [{"count": 0}]
+        assert Session(connection).row("release", 1000) == (0, 0)
     assert set(erp.states().values()) == {("held", "copied_from")}
 
 

@@ -23,7 +23,7 @@ def test_a_claim_leases_due_messages_only(store):
 
 def test_a_claim_takes_a_share_of_each_lane_and_the_oldest_of_each(store):
     sent = {lane: [store.producer.enqueue(lane=lane) for _ in range(3)] for lane in ("urgent", "normal", "bulk")}
-    claimed = store.worker.run("claim", store.dispatcher(), 2, 1, 0)
+    claimed = store.worker.run("claim", store.dispatcher(), [0, 0, 0], [0, 1, 2], [2, 1, 0], [0, 0, 0])
     assert uids(claimed) == {*sent["urgent"][:2], sent["normal"][0]}
 
 
@@ -98,7 +98,7 @@ def test_results_of_single_recipients_are_kept_and_later_ones_replace_them(store
     [message] = store.claim(dispatcher)
     assert message["has_results"] and json.loads(message["pinned"]) == {"from": "x@y.z"} and message["attempts"] == 1
     complete(store.worker, dispatcher, ending(message, "partly_sent", results=[{**results[1], "state": 2, "code": 550}]))
-    kept = store.worker.run("recipient_results", [message["id"]])
+    kept = store.worker.run("recipient_results", message["generation"], [message["id"]])
     assert sorted((row["position"], row["state"]) for row in kept) == [(0, 1), (1, 2)]
 
 
@@ -135,6 +135,10 @@ def test_in_a_batch_only_those_without_a_lease_are_left_out(store):
     assert store.root.value("SELECT count(*) FROM mailroom.log") == 2 and store.root.value("SELECT count(*) FROM mailroom.queue") == 1
 
 
+def complete_or_busy(session, dispatcher, *endings):
+    return [(row["id"], row["busy"]) for row in session.run("complete", dispatcher, json.dumps(endings))]
+
+
 def test_two_completions_of_one_lease_at_once_end_the_message_once(store):
     store.producer.enqueue()
     dispatcher = store.dispatcher()
@@ -142,10 +146,24 @@ def test_two_completions_of_one_lease_at_once_end_the_message_once(store):
     first, second = store.worker, store.session("worker")
     first.begin()
     complete(first, dispatcher, ending(message))
-    with store.blocked(second, lambda: complete(second, dispatcher, ending(message))) as later:
-        first.commit()
-        assert later.result() == []
+    assert complete_or_busy(second, dispatcher, ending(message)) == [(message["id"], True)]  # and nobody waits
+    first.commit()
+    assert complete_or_busy(second, dispatcher, ending(message)) == []
     assert store.root.value("SELECT count(*) FROM mailroom.log") == 1
+
+
+def test_a_message_that_an_erp_cancels_in_a_long_transaction_keeps_no_other_waiting(store):
+    for _ in range(3):
+        store.producer.enqueue()
+    dispatcher = store.dispatcher()
+    first, second, third = store.claim(dispatcher)
+    store.producer.begin()
+    assert store.producer.value("SELECT mailroom.cancel(%s::uuid)", first["uid"]) == "too_late"
+    assert sorted(complete_or_busy(store.worker, dispatcher, ending(first), ending(second))) == [(first["id"], True), (second["id"], False)]
+    back = store.worker.run("suspend", dispatcher, store.version, json.dumps([suspension(first), suspension(third)]))
+    assert sorted((row["id"], row["busy"]) for row in back) == [(first["id"], True), (third["id"], False)]
+    store.producer.commit()
+    assert complete(store.worker, dispatcher, ending(first)) == [first["id"]]
 
 
 # What is put back

@@ -6,40 +6,14 @@ import pytest
 
 from store import complete, ending, migrated, quick_postgres, store, suspend, suspension  # noqa: F401
 
-RESEND_AFTER = 900_000  # ms
-
-
 @pytest.fixture
 def reaper(store):
-    return living(store)
-
-
-def living(store):
-    """A dispatcher that has beaten for many leases, and whose heartbeat does not end before the test."""
-    dispatcher = store.dispatcher(lease="100 milliseconds")
-    store.root.rows("UPDATE mailroom.dispatcher SET beat_at = clock_timestamp() + interval '1 hour', beating_since = clock_timestamp() - interval '1 hour'"
-                    " WHERE id = %s", dispatcher)
-    return dispatcher
-
-
-def dead(store, count=1):
-    """A dispatcher that died with messages: its id and what it had claimed."""
-    dispatcher = store.dispatcher()
-    for _ in range(count):
-        store.producer.enqueue()
-    messages = store.claim(dispatcher)
-    store.beaten(dispatcher, "2 hours")
-    return dispatcher, messages
-
-
-def reap(store, dispatcher, place, limit=256, resend_after=RESEND_AFTER, session=None):
-    """How many were taken, and how many of these wait for an operator."""
-    return (session or store.worker).row("reap", dispatcher, limit, resend_after, place)
+    return store.living()
 
 
 def test_what_a_dead_dispatcher_had_becomes_in_doubt_and_is_resent_once_later(store, reaper):
-    _, [message] = dead(store)
-    assert reap(store, reaper, store.place("in_doubt/x", self_releasing=False)) == (1, 0)
+    _, [message] = store.dead()
+    assert store.reap(reaper, store.place("in_doubt/x", self_releasing=False)) == (1, 0)
     row = store.queue(message["uid"])
     assert (row["state"], row["lease_owner"], row["doubts"], row["place_id"], row["attempts"], row["lease_no"]) == (0, None, 1, 0, 0, 1)
     assert store.root.value("SELECT run_at BETWEEN clock_timestamp() + interval '14 minutes' AND clock_timestamp() + interval '15 minutes' FROM mailroom.queue")
@@ -49,27 +23,27 @@ def test_what_a_dead_dispatcher_had_becomes_in_doubt_and_is_resent_once_later(st
 
 
 def test_a_second_doubt_waits_for_an_operator(store, reaper):
-    _, [message] = dead(store)
+    _, [message] = store.dead()
     store.root.rows("UPDATE mailroom.queue SET doubts = 1")
     place = store.place("in_doubt/x", self_releasing=False)
-    assert reap(store, reaper, place) == (1, 1)
+    assert store.reap(reaper, place) == (1, 1)
     row = store.queue(message["uid"])
     assert (row["place_id"], row["doubts"], row["state"]) == (place, 2, 0) and store.producer.state(message["uid"])["state"] == "held"
 
 
 def test_by_the_policy_to_hold_even_the_first_doubt_waits_for_an_operator(store, reaper):
-    _, [message] = dead(store)
+    _, [message] = store.dead()
     place = store.place("in_doubt/x", self_releasing=False)
-    assert reap(store, reaper, place, resend_after=None) == (1, 1)
+    assert store.reap(reaper, place, resend_after=None) == (1, 1)
     assert store.queue(message["uid"])["place_id"] == place
 
 
 def test_the_dead_are_buried_when_nothing_of_theirs_is_left(store, reaper):
-    gone, _ = dead(store, 3)
+    gone, _ = store.dead(3)
     place = store.place("in_doubt/x")
     found = []
     for _ in range(4):
-        found.append(reap(store, reaper, place, limit=2)[0])
+        found.append(store.reap(reaper, place, limit=2)[0])
     assert sum(found) == 3
     assert store.root.rows("SELECT id FROM mailroom.dispatcher WHERE id = %s", gone) == []
     assert store.worker.run("beat", gone, True) == []
@@ -79,7 +53,7 @@ def test_the_living_are_left_alone(store, reaper):
     dispatcher = store.dispatcher()
     store.producer.enqueue()
     store.claim(dispatcher)
-    assert reap(store, reaper, store.place()) == (0, 0)
+    assert store.reap(reaper, store.place()) == (0, 0)
     assert store.root.value("SELECT count(*) FROM mailroom.dispatcher") == 2
 
 
@@ -93,46 +67,46 @@ REAPERS_TOO_EARLY = {
 @pytest.mark.parametrize("why", REAPERS_TOO_EARLY)
 def test_nobody_reaps_while(store, reaper, why):
     """An outage of the database is not the death of a dispatcher."""
-    gone, [message] = dead(store)
+    gone, [message] = store.dead()
     store.root.rows(f"UPDATE mailroom.dispatcher SET {REAPERS_TOO_EARLY[why]} WHERE id = %s", reaper)
-    assert reap(store, reaper, store.place()) == (0, 0)
+    assert store.reap(reaper, store.place()) == (0, 0)
     assert store.queue(message["uid"])["lease_owner"] == gone
     assert store.root.value("SELECT count(*) FROM mailroom.dispatcher") == 2
 
 
 def test_nobody_reaps_as_a_dispatcher_that_is_not_registered(store, reaper):
-    dead(store)
-    assert reap(store, 4711, store.place()) == (0, 0)
+    store.dead()
+    assert store.reap(4711, store.place()) == (0, 0)
 
 
 def test_two_reapers_at_once_take_each_message_once(store, reaper):
-    dead(store, 10)
-    other, place = living(store), store.place("in_doubt/x")
+    store.dead(10)
+    other, place = store.living(), store.place("in_doubt/x")
     second = store.session("worker")
     store.worker.begin()
-    first_took = reap(store, reaper, place, limit=4)[0]
-    second_took = reap(store, other, place, session=second)[0]
+    first_took = store.reap(reaper, place, limit=4)[0]
+    second_took = store.reap(other, place, session=second)[0]
     store.worker.commit()
-    rest = reap(store, other, place)[0]
+    rest = store.reap(other, place)[0]
     assert first_took == 4 and first_took + second_took + rest == 10
     assert store.root.rows("SELECT doubts, count(*) FROM mailroom.queue GROUP BY 1") == [{"doubts": 1, "count": 10}]
     assert store.root.value("SELECT count(*) FROM mailroom.story") == 10
 
 
 def test_a_heartbeat_that_comes_before_the_reaper_saves_the_lease(store, reaper):
-    late, [message] = dead(store)
+    late, [message] = store.dead()
     store.worker.begin()
     assert len(store.worker.run("beat", late, True)) == 1
     second = store.session("worker")
     place = store.place(session=second)
-    assert reap(store, reaper, place, session=second) == (0, 0)
+    assert store.reap(reaper, place, session=second) == (0, 0)
     store.worker.commit()
-    assert reap(store, reaper, place, session=second) == (0, 0)
+    assert store.reap(reaper, place, session=second) == (0, 0)
     assert complete(store.worker, late, ending(message)) == [message["id"]]
 
 
 def test_a_lease_that_is_over_is_renewed_if_nobody_reaped_it(store):
-    late, [message] = dead(store)
+    late, [message] = store.dead()
     [beat] = store.worker.run("beat", late, False)
     assert (beat["name"], beat["settings_version"]) == ("test", store.version)
     row = store.root.rows("SELECT *, beat_at > clock_timestamp() - interval '1 minute' AS fresh FROM mailroom.dispatcher WHERE id = %s", late)[0]
@@ -148,8 +122,8 @@ def test_a_heartbeat_in_time_does_not_count_as_an_interruption(store):
 
 
 def test_after_a_reap_the_dead_changes_nothing(store, reaper):
-    gone, [message] = dead(store)
-    reap(store, reaper, store.place("in_doubt/x"))
+    gone, [message] = store.dead()
+    store.reap(reaper, store.place("in_doubt/x"))
     before = store.queue(message["uid"])
     assert complete(store.worker, gone, ending(message)) == []
     assert suspend(store.worker, gone, store.version, suspension(message)) == []
@@ -175,9 +149,9 @@ def late(store, place, *endings):
 
 @pytest.mark.parametrize("outcome", ["sent", "partly_sent"])
 def test_a_message_that_was_accepted_under_a_lost_lease_is_told_and_stopped(store, reaper, outcome):
-    _, [message] = dead(store)
+    _, [message] = store.dead()
     place = store.place("in_doubt/x", self_releasing=False)
-    reap(store, reaper, place)
+    store.reap(reaper, place)
     assert late(store, place, ending(message, outcome, reply="queued as 7")) == [message["id"]]
     row = store.queue(message["uid"])
     assert (row["place_id"], row["doubts"], row["state"]) == (place, 1, 0)
@@ -186,15 +160,15 @@ def test_a_message_that_was_accepted_under_a_lost_lease_is_told_and_stopped(stor
 
 
 def test_a_late_failure_is_told_and_the_message_goes_its_way(store, reaper):
-    _, [message] = dead(store)
-    reap(store, reaper, store.place("in_doubt/x"))
+    _, [message] = store.dead()
+    store.reap(reaper, store.place("in_doubt/x"))
     assert late(store, store.place("in_doubt/x"), ending(message, "failed")) == []
     assert store.queue(message["uid"])["place_id"] == 0 and store.story(message["uid"])[-1]["event"] == "late_outcome"
 
 
 def test_a_late_outcome_of_a_message_that_is_leased_again_is_told_only(store, reaper):
-    _, [message] = dead(store)
-    reap(store, reaper, store.place("in_doubt/x"), resend_after=0)
+    _, [message] = store.dead()
+    store.reap(reaper, store.place("in_doubt/x"), resend_after=0)
     other = store.dispatcher()
     [again] = store.claim(other)
     assert late(store, store.place("in_doubt/x"), ending(message)) == []
@@ -216,13 +190,13 @@ def test_an_outcome_that_the_story_has_already_is_not_late(store):
     dispatcher = store.dispatcher()
     [message] = store.claim(dispatcher)
     suspend(store.worker, dispatcher, store.version, suspension(message, counted=1))
-    assert late(store, store.place("in_doubt/x"), ending(message)) == []
+    assert late(store, store.place("in_doubt/x"), ending(message, "deferred")) == []
     assert [event["event"] for event in store.story(message["uid"])] == ["deferred"] and store.queue(message["uid"])["place_id"] == 0
 
 
 def test_a_late_outcome_that_is_told_twice_stands_once_in_the_story(store, reaper):
-    _, [message] = dead(store)
-    reap(store, reaper, store.place("in_doubt/x"))
+    _, [message] = store.dead()
+    store.reap(reaper, store.place("in_doubt/x"))
     for _ in range(2):
         late(store, store.place("in_doubt/x"), ending(message))
     assert [event["event"] for event in store.story(message["uid"])] == ["lease_lost", "late_outcome"]

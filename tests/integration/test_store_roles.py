@@ -14,18 +14,28 @@ ACTIONS = {
     "ask for a state": ("producer mobile worker operator", "SELECT mailroom.state(gen_random_uuid())"),
     "read the hot table": ("worker operator", "SELECT count(*) FROM mailroom.queue"),
     "read the depth": ("worker operator", "SELECT state, lane, category, reason FROM mailroom.depth"),
-    "read who gets a message": ("worker operator", "SELECT id, uid, posted_by, recipients, reply_to, document FROM mailroom.content"),
+    "read who gets a message": ("worker operator", "SELECT generation, id, uid, recipients, reply_to, document FROM mailroom.content"),
     "read a subject": ("worker", "SELECT subject FROM mailroom.content"),
     "read a text": ("worker", "SELECT body_text FROM mailroom.content"),
     "read an HTML body": ("worker", "SELECT body_html FROM mailroom.content"),
     "read a producer's headers": ("worker", "SELECT headers FROM mailroom.content"),
-    "read an attachment": ("worker", "SELECT bytes FROM mailroom.attachment"),
+    "read an attachment": ("worker", "SELECT bytes FROM mailroom.blob"),
     "read an attachment's name": ("worker", "SELECT name FROM mailroom.attachment"),
     "read the log": ("worker operator", "SELECT * FROM mailroom.log"),
     "read a story": ("worker operator", "SELECT * FROM mailroom.story"),
     "read single recipients' results": ("worker operator", "SELECT * FROM mailroom.recipient_result"),
     "read idempotency keys": ("", "SELECT * FROM mailroom.idempotency"),
     "read the dispatchers": ("worker operator", "SELECT * FROM mailroom.dispatcher"),
+    "read who posted a message": ("worker operator", "SELECT posted_by FROM mailroom.queue UNION ALL SELECT posted_by FROM mailroom.log UNION ALL SELECT posted_by FROM mailroom.story"),
+    "read where messages wait": ("worker operator", "SELECT * FROM mailroom.place"),
+    "block a route": ("worker", "UPDATE mailroom.place SET blocked_until = now()"),
+    "read what a route used": ("worker operator", "SELECT * FROM mailroom.route_usage"),
+    "change what a route used": ("worker", "DELETE FROM mailroom.route_usage"),
+    "be granted recipients": ("worker", "SELECT mailroom.grant_recipients(1, 1, 1, 1)"),
+    "read the servers' limits": ("worker operator administrator", "SELECT * FROM mailroom.limits"),
+    "read the held batches": ("worker operator", "SELECT * FROM mailroom.held_batch"),
+    "delete a held batch past its function": ("", "DELETE FROM mailroom.held_batch"),
+    "open a generation past its function": ("", "UPDATE mailroom.generation SET opened_at = now()"),
     "read paused logins": ("worker operator administrator", "SELECT * FROM mailroom.refused_login"),
     "read Users without passwords": ("worker administrator", "SELECT code, email, account FROM mailroom.users"),
     "read Users' sealed passwords": ("worker administrator", "SELECT password FROM mailroom.users"),
@@ -44,7 +54,8 @@ ACTIONS = {
     "delete a Model": ("", "DELETE FROM mailroom.models"),
     "rename the installation": ("", "UPDATE mailroom.installation SET name = 'other'"),
     "raise the limits": ("", "UPDATE mailroom.installation SET max_message_size = 1"),
-    "write a message past enqueue": ("", "INSERT INTO mailroom.content (id, uid, recipients, subject) VALUES (1, gen_random_uuid(), '[]', '')"),
+    "write a message past enqueue": ("", "INSERT INTO mailroom.content (generation, id, uid, recipients, subject) VALUES (0, 1, gen_random_uuid(), '[]', '')"),
+    "change an attachment": ("", "UPDATE mailroom.blob SET bytes = ''"),
     "change a message's content": ("", "UPDATE mailroom.content SET subject = 'other'"),
     "delete a message's content": ("", "DELETE FROM mailroom.content"),
     "change the log": ("", "UPDATE mailroom.log SET outcome = 'sent'"),
@@ -78,11 +89,12 @@ def test_only_who_needs_it_may(shared_store, action):
     assert may == [login for login in EVERYBODY if login in allowed.split()]
 
 
-def test_a_producer_may_execute_nothing_but_enqueue_and_state(shared_store):
+def test_a_producer_may_execute_nothing_but_what_is_for_it(shared_store):
     for login in ("producer", "mobile"):
         may = shared_store.root.rows("SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
                                      " WHERE n.nspname = 'mailroom' AND has_function_privilege(%s, p.oid, 'EXECUTE')", "login_" + login)
-        assert sorted(row["proname"] for row in may) == ["enqueue", "state"]
+        assert sorted(row["proname"] for row in may) == [
+            "cancel", "cancel_batch", "enqueue", "enqueue_many", "hold_batch", "outcomes", "put_attachment", "release_batch", "state"]
 
 
 def test_a_producer_may_read_no_table_but_the_migrations_and_write_none(shared_store):
@@ -110,7 +122,7 @@ def test_functions_that_run_with_the_owners_rights_fix_where_names_are_looked_up
     found = shared_store.root.rows("SELECT p.proname, p.proconfig FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
                                    " WHERE n.nspname = 'mailroom' AND p.prosecdef")
     assert len(found) >= 8
-    assert [row for row in found if row["proconfig"] != ["search_path=mailroom, pg_temp"]] == []
+    assert [row for row in found if "search_path=mailroom, pg_temp" not in row["proconfig"]] == []
 
 
 def test_a_producers_temporary_tables_and_functions_do_not_get_between(shared_store):

@@ -72,8 +72,8 @@ class Erp:
     # What became of them
 
     def states(self):
-        """{uid: (state, reason)} of all messages there are."""
-        return {row["uid"]: (row["state"], row["reason"] or "") for row in self.database.rows(STATES)}
+        """{uid: (state, reason of the hold)} of all messages there are."""
+        return {row["uid"]: (row["state"], row["reason"] if row["state"] == "held" else "") for row in self.database.rows(STATES)}
 
     def state(self, uid):
         return self.database.value("SELECT mailroom.state(%s)", [uid])
@@ -95,7 +95,8 @@ class Erp:
             raise AssertionError(f"{error}; {len(others())} of {len(uids)} are not: {dict(list(others().items())[:5])}") from None
 
     def make_due(self):
-        """Retries and resends that wait for their time are due now."""
+        """Retries and resends that wait for their time are due now, and so are accounts in trouble."""
+        self.database.rows("UPDATE mailroom.place SET blocked_until = NULL WHERE kind = 'route' AND blocked_until IS NOT NULL")
         self.database.rows("""UPDATE mailroom.queue SET run_at = clock_timestamp()
                                WHERE place_id = 0 AND state = 0 AND run_at > clock_timestamp()""")
 

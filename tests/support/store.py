@@ -159,8 +159,38 @@ class Store:
     def place(self, key="hold/one", owners=(), self_releasing=True, session=None):
         return (session or self.worker).run("place", key, key.split("/")[0], "subject", "remedy", json.dumps(list(owners)), self_releasing)[0]["id"]
 
-    def claim(self, dispatcher, limit=256, session=None):
-        return (session or self.worker).run("claim", dispatcher, limit, limit, limit)
+    def claim(self, dispatcher, limit=256, session=None, places=(0,), since=0):
+        """Up to `limit` of each lane of each place; `since`: from which run_at on, in microseconds."""
+        ranges = [(place, lane) for place in places for lane in range(3)]
+        return (session or self.worker).run("claim", dispatcher, [place for place, _ in ranges], [lane for _, lane in ranges], [limit] * len(ranges),
+                                            [since] * len(ranges))
+
+    def route(self, key="smtp/mail.example.test:587/erp", owner="general", limited=False, session=None):
+        return (session or self.worker).run("route", key, key, owner, limited)[0]["id"]
+
+    def living(self):
+        """A dispatcher that has beaten for many leases, and whose heartbeat does not end before the test."""
+        dispatcher = self.dispatcher(lease="100 milliseconds")
+        self.root.rows("UPDATE mailroom.dispatcher SET beat_at = clock_timestamp() + interval '1 hour',"
+                       " beating_since = clock_timestamp() - interval '1 hour' WHERE id = %s", dispatcher)
+        return dispatcher
+
+    def dead(self, count=1, places=(0,)):
+        """A dispatcher that died with what it had claimed: its id, and these messages. `count` are enqueued first."""
+        dispatcher = self.dispatcher()
+        for _ in range(count):
+            self.producer.enqueue()
+        messages = self.claim(dispatcher, places=places)
+        self.beaten(dispatcher, "2 hours")
+        return dispatcher, messages
+
+    @property
+    def quarantine(self):
+        return self.place("quarantined/x", self_releasing=False, session=self.root)
+
+    def reap(self, dispatcher, place, limit=256, resend_after=900_000, session=None):
+        """How many were taken, and how many of these wait for an operator: in `place`, or in the quarantine."""
+        return (session or self.worker).row("reap", dispatcher, limit, resend_after, place, self.quarantine)
 
     def queue(self, uid):
         """The live row of a message; None: there is none."""
@@ -173,8 +203,7 @@ class Store:
 
     def story(self, uid):
         """Its events, in order."""
-        return self.root.rows("SELECT s.* FROM mailroom.story s JOIN mailroom.content c ON c.id = s.message_id"
-                              " WHERE c.uid = %s::uuid ORDER BY s.at", uid)
+        return self.root.rows("SELECT * FROM mailroom.story WHERE uid = %s::uuid ORDER BY at", uid)
 
     @property
     def version(self):
@@ -207,12 +236,18 @@ def ending(message, outcome="sent", **more):
     return {"id": message["id"], "lease_no": message["lease_no"], "outcome": outcome, "counted": 1, **more}
 
 
+def park(session, dispatcher, version, route, *messages):
+    return suspend(session, dispatcher, version, *[suspension(message, "parked", place_id=route) for message in messages])
+
+
 def suspend(session, dispatcher, version, *suspensions):
-    return session.ids("suspend", dispatcher, version, json.dumps(suspensions))
+    """The ids that moved."""
+    return sorted(row["id"] for row in session.run("suspend", dispatcher, version, json.dumps(suspensions)) if not row["busy"])
 
 
 def complete(session, dispatcher, *endings):
-    return session.ids("complete", dispatcher, json.dumps(endings))
+    """The ids that ended."""
+    return sorted(row["id"] for row in session.run("complete", dispatcher, json.dumps(endings)) if not row["busy"])
 
 
 @contextlib.contextmanager

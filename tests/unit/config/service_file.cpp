@@ -61,6 +61,9 @@ TEST(ServiceFile, NeedsNothingButAnInstallationAndADatabase)
     EXPECT_EQ(file.smtp.final_reply, 10min);
     EXPECT_EQ(file.dispatcher.connections, 16);
     EXPECT_EQ(file.doubt.policy, DoubtPolicy::resend_once);
+    EXPECT_EQ(file.retention.content, 7 * 24h);
+    EXPECT_EQ(file.retention.log, 90 * 24h);
+    EXPECT_EQ(file.retention.idempotency, 90 * 24h);
     EXPECT_EQ(file.log.level, LogLevel::info);
 }
 
@@ -87,6 +90,10 @@ max_attempts = 3
 [doubt]
 policy = "hold"
 resend_after = "168h"
+[retention]
+content = "1d"
+log = "3650d"
+idempotency = "12h"
 [log]
 level = "warning"
 file = "/var/log/mailroom.log"
@@ -105,6 +112,9 @@ file = "/var/log/mailroom.log"
     EXPECT_EQ(file.retry.max_attempts, 3);
     EXPECT_EQ(file.doubt.policy, DoubtPolicy::hold);
     EXPECT_EQ(file.doubt.resend_after, 168h);
+    EXPECT_EQ(file.retention.content, 24h);
+    EXPECT_EQ(file.retention.log, 3650 * 24h);
+    EXPECT_EQ(file.retention.idempotency, 12h);
     EXPECT_EQ(file.log.level, LogLevel::warning);
     EXPECT_EQ(file.log.file, "/var/log/mailroom.log");
 }
@@ -144,38 +154,42 @@ TEST_P(BadValueOfServiceFile, IsNamedWithItsLineAndWhatIsAllowed)
     EXPECT_THAT(problems_with(bad.section, bad.line), ElementsAre("m.toml:8: [" + bad.section + "] " + bad.problem));
 }
 
-const std::string times = R"(, such as "500ms", "20s", "15m" or "2h")";
+const std::string times = R"(, such as "500ms", "20s", "15m", "2h" or "7d")";
 
 INSTANTIATE_TEST_SUITE_P(
     All, BadValueOfServiceFile,
-    testing::Values(BadValue{"secrets", "key_file = 1", "key_file: must be a text in quotes"},
-                    BadValue{"tls", "ca_file = true", "ca_file: must be a text in quotes"},
-                    BadValue{"log", "file = [\"x\"]", "file: must be a text in quotes"},
-                    BadValue{"log", "level = \"loud\"", R"(level: must be one of "debug", "info", "warning", "error")"},
-                    BadValue{"log", "level = 3", R"(level: must be one of "debug", "info", "warning", "error")"},
-                    BadValue{"doubt", "policy = \"resend\"", R"(policy: must be one of "resend_once", "hold")"},
-                    BadValue{"smtp", "client_name = \"a b\"", R"(client_name: "a b" is not a domain name)"},
-                    BadValue{"smtp", "client_name = \"-a\"", R"(client_name: "-a" is not a domain name)"},
-                    BadValue{"smtp", "client_name = \".a\"", R"(client_name: ".a" is not a domain name)"},
-                    BadValue{"smtp", "client_name = 7", "client_name: must be a text in quotes"},
-                    BadValue{"dispatcher", "connections = 0", "connections: must be a whole number from 1 to 512"},
-                    BadValue{"dispatcher", "connections = 513", "connections: must be a whole number from 1 to 512"},
-                    BadValue{"dispatcher", "connections = 1.5", "connections: must be a whole number from 1 to 512"},
-                    BadValue{"dispatcher", "connections = \"16\"", "connections: must be a whole number from 1 to 512"},
-                    BadValue{"dispatcher", "connections = 9223372036854775807",
-                             "connections: must be a whole number from 1 to 512"},
-                    BadValue{"retry", "max_attempts = 0", "max_attempts: must be a whole number from 1 to 1000"},
-                    BadValue{"retry", "max_attempts = 1001", "max_attempts: must be a whole number from 1 to 1000"},
-                    BadValue{"smtp", "connect = \"99ms\"", "connect: must be a time from 100ms to 300s" + times},
-                    BadValue{"smtp", "connect = \"301s\"", "connect: must be a time from 100ms to 300s" + times},
-                    BadValue{"smtp", "reply = \"0s\"", "reply: must be a time from 100ms to 1h" + times},
-                    BadValue{"smtp", "final_reply = \"61m\"", "final_reply: must be a time from 100ms to 1h" + times},
-                    BadValue{"smtp", "idle = \"-1s\"", "idle: must be a time from 0s to 1h" + times},
-                    BadValue{"dispatcher", "lease = \"999ms\"", "lease: must be a time from 1s to 1h" + times},
-                    BadValue{"dispatcher", "poll = \"49ms\"", "poll: must be a time from 50ms to 60s" + times},
-                    BadValue{"dispatcher", "stop_limit = \"2h\"", "stop_limit: must be a time from 1s to 1h" + times},
-                    BadValue{"doubt", "resend_after = \"169h\"",
-                             "resend_after: must be a time from 0s to 168h" + times}));
+    testing::Values(
+        BadValue{"secrets", "key_file = 1", "key_file: must be a text in quotes"},
+        BadValue{"tls", "ca_file = true", "ca_file: must be a text in quotes"},
+        BadValue{"log", "file = [\"x\"]", "file: must be a text in quotes"},
+        BadValue{"log", "level = \"loud\"", R"(level: must be one of "debug", "info", "warning", "error")"},
+        BadValue{"log", "level = 3", R"(level: must be one of "debug", "info", "warning", "error")"},
+        BadValue{"doubt", "policy = \"resend\"", R"(policy: must be one of "resend_once", "hold")"},
+        BadValue{"smtp", "client_name = \"a b\"", R"(client_name: "a b" is not a domain name)"},
+        BadValue{"smtp", "client_name = \"-a\"", R"(client_name: "-a" is not a domain name)"},
+        BadValue{"smtp", "client_name = \".a\"", R"(client_name: ".a" is not a domain name)"},
+        BadValue{"smtp", "client_name = 7", "client_name: must be a text in quotes"},
+        BadValue{"dispatcher", "connections = 0", "connections: must be a whole number from 1 to 512"},
+        BadValue{"dispatcher", "connections = 513", "connections: must be a whole number from 1 to 512"},
+        BadValue{"dispatcher", "connections = 1.5", "connections: must be a whole number from 1 to 512"},
+        BadValue{"dispatcher", "connections = \"16\"", "connections: must be a whole number from 1 to 512"},
+        BadValue{"dispatcher", "connections = 9223372036854775807",
+                 "connections: must be a whole number from 1 to 512"},
+        BadValue{"retry", "max_attempts = 0", "max_attempts: must be a whole number from 1 to 1000"},
+        BadValue{"retry", "max_attempts = 1001", "max_attempts: must be a whole number from 1 to 1000"},
+        BadValue{"smtp", "connect = \"99ms\"", "connect: must be a time from 100ms to 300s" + times},
+        BadValue{"smtp", "connect = \"301s\"", "connect: must be a time from 100ms to 300s" + times},
+        BadValue{"smtp", "reply = \"0s\"", "reply: must be a time from 100ms to 1h" + times},
+        BadValue{"smtp", "final_reply = \"61m\"", "final_reply: must be a time from 100ms to 1h" + times},
+        BadValue{"smtp", "idle = \"-1s\"", "idle: must be a time from 0s to 1h" + times},
+        BadValue{"dispatcher", "lease = \"999ms\"", "lease: must be a time from 1s to 1h" + times},
+        BadValue{"dispatcher", "poll = \"49ms\"", "poll: must be a time from 50ms to 60s" + times},
+        BadValue{"dispatcher", "stop_limit = \"2h\"", "stop_limit: must be a time from 1s to 1h" + times},
+        BadValue{"retention", "content = \"59m\"", "content: must be a time from 1h to 3650d" + times},
+        BadValue{"retention", "log = \"23h\"", "log: must be a time from 24h to 3650d" + times},
+        BadValue{"retention", "log = \"3651d\"", "log: must be a time from 24h to 3650d" + times},
+        BadValue{"retention", "idempotency = \"7 d\"", "idempotency: must be a time from 1h to 3650d" + times},
+        BadValue{"doubt", "resend_after = \"169h\"", "resend_after: must be a time from 0s to 168h" + times}));
 
 INSTANTIATE_TEST_SUITE_P(
     Durations, BadValueOfServiceFile,

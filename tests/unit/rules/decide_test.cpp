@@ -305,7 +305,7 @@ TEST(Decide, ARelayThatSuddenlyWantsALoginBlamesNoPassword)
     Attempt attempt(outcome(Verdict::give_up, Scope::account, Cause::login_refused, Stage::mail_from));
     const Judgement judgement = decide(attempt.delivery, *decision.identity(), attempt.history, attempt.policy, middle);
     EXPECT_EQ(as<RetryAt>(judgement).delay, minutes(5));
-    EXPECT_EQ(judgement.consequence, Consequence::none);
+    EXPECT_EQ(judgement.consequence, Consequence::account_troubled);
 }
 
 struct Uncounted {
@@ -313,7 +313,7 @@ struct Uncounted {
     Outcome outcome;
     milliseconds first; // the first delay
     milliseconds last;  // the delay after many
-    Consequence consequence = Consequence::none;
+    Consequence consequence = Consequence::account_troubled;
 };
 
 TEST(Decide, TroubleThatIsNotTheMessagesUsesUpNoTryAndGrowsToAQuarterOfAnHour)

@@ -37,7 +37,7 @@ Subject row(std::string_view field = {})
 std::vector<HoldReason> all_reasons()
 {
     std::vector<HoldReason> reasons;
-    for (int i = 0; i <= static_cast<int>(HoldReason::in_doubt); ++i)
+    for (int i = 0; i <= static_cast<int>(HoldReason::quarantined); ++i)
         reasons.push_back(static_cast<HoldReason>(i));
     return reasons;
 }
@@ -180,7 +180,7 @@ TEST(Hold, EndsWithSettingsUnlessAnOperatorMustDecide)
 {
     for (const HoldReason reason : all_reasons()) {
         const bool operators = reason == HoldReason::copied_from || reason == HoldReason::identity_changed ||
-                               reason == HoldReason::in_doubt;
+                               reason == HoldReason::in_doubt || reason == HoldReason::quarantined;
         EXPECT_EQ(ends_with_settings(reason), !operators) << to_string(reason);
     }
 }

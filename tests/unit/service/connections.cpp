@@ -363,17 +363,6 @@ TEST_F(ConnectionsTest, AsksARelayWithoutLoginForNone)
 
 // ---- A server in trouble ----
 
-TEST_F(ConnectionsTest, LeavesAServerInTroubleAloneForAWhile)
-{
-    start({busy, open_to_the_end});
-    const Asked& first = answer(login());
-    ASSERT_FALSE(first.has_session());
-    const Asked& second = answer(login());
-    ASSERT_FALSE(second.has_session());
-    EXPECT_EQ(std::get<Outcome>(*second.answer).code, 421);
-    EXPECT_EQ(peer->connections(), 1U);
-}
-
 TEST_F(ConnectionsTest, TellsThoseWhoWaitForATroubledServerAtOnce)
 {
     std::function<void()> meanwhile;

@@ -119,8 +119,8 @@ TEST(MessageOf, TakesEverythingFromTheContentAndTheIdentity)
     content.reply_to = {{samples::header("Reply"), samples::address("r@x.de")}};
     content.headers.emplace_back(HeaderName::make("X-Order").value(), samples::header("4711"));
     content.html = "<p>Body</p>";
-    content.attachments.push_back({samples::header("i.pdf"), "application/pdf", "", 12, {}, false});
-    content.attachments.push_back({samples::header("l.png"), "image/png", "logo", 3, "abc", true});
+    content.attachments.push_back({samples::header("i.pdf"), "application/pdf", "", 12, 1, nullptr});
+    content.attachments.push_back({samples::header("l.png"), "image/png", "logo", 3, 2, nullptr});
     const rules::Identity identity = samples::identity();
     const std::string message_id = "0b7e@mail.example";
 
@@ -155,10 +155,10 @@ TEST(MessageOf, SaysWhyItCannotBeComposed)
     EXPECT_EQ(message_of(claimed, content, identity, "m").error().text, "a body is not valid UTF-8");
 
     content.problem.clear();
-    content.attachments.push_back({samples::header("x"), "no type", "", 1, {}, false});
+    content.attachments.push_back({samples::header("x"), "no type", "", 1, 1, nullptr});
     EXPECT_THAT(message_of(claimed, content, identity, "m").error().text, HasSubstr("an attachment's type"));
 
-    content.attachments.back() = {samples::header("x"), "image/png", "a b", 1, {}, false};
+    content.attachments.back() = {samples::header("x"), "image/png", "a b", 1, 1, nullptr};
     EXPECT_THAT(message_of(claimed, content, identity, "m").error().text, HasSubstr("content id"));
 }
 
@@ -204,21 +204,24 @@ protected:
 
     Attempted attempted() const { return {"S11", &identity, started, &delivery, &*addressing}; }
 
-    Record record(rules::Transition transition, std::vector<RecipientState> recipients = {}) const
+    static constexpr queue::PlaceId place = 42;
+
+    Record record(rules::Transition transition, std::vector<RecipientState> recipients = {},
+                  queue::PlaceId at = place) const
     {
         return record_of(claimed, attempted(), {std::move(transition), rules::Consequence::none, std::move(recipients)},
-                         place);
+                         at);
     }
-    queue::Suspension suspension(rules::Transition transition, std::vector<RecipientState> recipients = {}) const
+    queue::Suspension suspension(rules::Transition transition, std::vector<RecipientState> recipients = {},
+                                 queue::PlaceId at = place) const
     {
-        return std::get<queue::Suspension>(record(std::move(transition), std::move(recipients)));
+        return std::get<queue::Suspension>(record(std::move(transition), std::move(recipients), at));
     }
     queue::Ending ending(rules::Completed::End end, std::vector<RecipientState> recipients = {}) const
     {
         return std::get<queue::Ending>(record(rules::Completed{end}, std::move(recipients)));
     }
 
-    static constexpr queue::PlaceId place = 42;
     queue::Claimed claimed = samples::claimed();
     rules::Identity identity = samples::identity();
     queue::MessageContent content;
@@ -257,7 +260,7 @@ TEST_F(RecordOf, KeepsWhoSentAsWhomAndWhatTheServerSaid)
 
 TEST_F(RecordOf, PutsBackWhatIsTriedAgain)
 {
-    const queue::Suspension counted = suspension(rules::RetryAt{90'500ms, true});
+    const queue::Suspension counted = suspension(rules::RetryAt{90'500ms, true}, {}, queue::unsorted);
     EXPECT_EQ(counted.event, "deferred");
     EXPECT_EQ(counted.place, queue::unsorted);
     EXPECT_EQ(counted.delay, 90'500ms);
@@ -269,6 +272,15 @@ TEST_F(RecordOf, PutsBackWhatIsTriedAgain)
     const queue::Suspension uncounted = suspension(rules::RetryAt{1s, false});
     EXPECT_EQ(uncounted.counted, 0);
     EXPECT_EQ(uncounted.note, "next attempt in 1 s, this one does not count");
+}
+
+TEST_F(RecordOf, LeavesAtItsRouteWhatWaitsForItsAccount)
+{
+    const queue::Suspension waiting = suspension(rules::RetryAt{60s, false}, {}, 42);
+    EXPECT_EQ(waiting.event, "deferred");
+    EXPECT_EQ(waiting.place, 42);
+    EXPECT_EQ(waiting.delay, 0ms); // the route is blocked, not the message
+    EXPECT_EQ(waiting.note, "next attempt in 60 s, this one does not count");
 }
 
 TEST_F(RecordOf, TellsNothingOfAMessageThatAStopHandedBack)

@@ -1,0 +1,97 @@
+#include "queue/route_store.hpp"
+
+#include "queue/sql.hpp"
+
+namespace mailroom::queue {
+namespace {
+
+std::optional<std::int32_t> optional_id(const pg::Result& rows, int row, int column)
+{
+    const auto number = rows.optional_number(row, column);
+    return number ? std::optional(static_cast<std::int32_t>(*number)) : std::nullopt;
+}
+
+pg::DbResult<void> done(const pg::DbResult<pg::Result>& result)
+{
+    if (!result)
+        return result.error();
+    return {};
+}
+
+} // namespace
+
+pg::DbResult<PlaceId> place_of(pg::Connection& connection, const RoutePlace& route)
+{
+    auto rows = connection.run(sql("route"),
+                               pg::Params().text(route.key).text(route.account).text(route.owner).truth(route.limited));
+    if (!rows)
+        return rows.error();
+    return static_cast<PlaceId>(rows->number(0, 0));
+}
+
+pg::DbResult<std::vector<WaitingRoute>> waiting_routes(pg::Connection& connection, DispatcherId dispatcher)
+{
+    static const pg::Statement statement = sql("routes");
+    auto rows = connection.run(statement, pg::Params().number(dispatcher));
+    if (!rows)
+        return rows.error();
+    std::vector<WaitingRoute> routes;
+    routes.reserve(static_cast<std::size_t>(rows->rows()));
+    for (int row = 0; row < rows->rows(); ++row)
+        routes.push_back({static_cast<PlaceId>(rows->number(row, 0)), std::string(rows->text(row, 1)),
+                          std::chrono::milliseconds(rows->number(row, 3)), std::string(rows->text(row, 4)),
+                          static_cast<WaitingRoute::OwnedBy>(rows->number(row, 5))});
+    return routes;
+}
+
+pg::DbResult<bool> own_route(pg::Connection& connection, DispatcherId dispatcher, PlaceId route)
+{
+    auto rows = connection.run(sql("own_route"), pg::Params().number(dispatcher).number(route));
+    if (!rows)
+        return rows.error();
+    return rows->rows() > 0;
+}
+
+pg::DbResult<void> block_route(pg::Connection& connection, PlaceId route, std::chrono::milliseconds limit,
+                               const std::string& why)
+{
+    return done(connection.run(sql("block_route"), pg::Params().number(route).number(limit.count()).text(why)));
+}
+
+pg::DbResult<Granted> grant_recipients(pg::Connection& connection, DispatcherId dispatcher, PlaceId route, int wanted,
+                                       int limit)
+{
+    auto rows = connection.run(sql("grant_recipients"),
+                               pg::Params().number(dispatcher).number(route).number(wanted).number(limit));
+    if (!rows)
+        return rows.error();
+    return Granted{static_cast<int>(rows->number(0, 0)), std::chrono::milliseconds(rows->number(0, 1))};
+}
+
+pg::DbResult<std::vector<HeldSample>> held_samples(pg::Connection& connection)
+{
+    auto rows = connection.run(sql("held_samples"));
+    if (!rows)
+        return rows.error();
+    std::vector<HeldSample> samples;
+    samples.reserve(static_cast<std::size_t>(rows->rows()));
+    for (int row = 0; row < rows->rows(); ++row) {
+        HeldSample sample{static_cast<PlaceId>(rows->number(row, 0)), std::string(rows->text(row, 1)), {}};
+        sample.message.mobile = rows->number(row, 2) == 1;
+        sample.message.addressed = rows->truth(row, 3);
+        sample.message.user_id = optional_id(*rows, row, 4);
+        sample.message.row_id = optional_id(*rows, row, 5);
+        sample.message.model_id = optional_id(*rows, row, 6);
+        sample.message.user_code = rows->text(row, 7);
+        sample.message.pinned = rows->text(row, 8);
+        samples.push_back(std::move(sample));
+    }
+    return samples;
+}
+
+pg::DbResult<void> release_place(pg::Connection& connection, PlaceId place)
+{
+    return done(connection.run(sql("release_place"), pg::Params().number(place)));
+}
+
+} // namespace mailroom::queue

@@ -1,0 +1,31 @@
+// From which run_at on a claim looks into its ranges. While somebody holds a transaction open, the rows that are done
+// stay in front of those that wait, and a claim that begins at the beginning walks over all of them again. So it begins
+// where the last one ended, and only now and then at the beginning: the more often, the less that costs. Pure.
+#pragma once
+
+#include "queue/store.hpp"
+
+#include <chrono>
+#include <map>
+#include <utility>
+#include <vector>
+
+namespace mailroom {
+
+class LowWater {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    void mark(std::vector<queue::Range>& ranges, Clock::time_point now); // sets where each begins
+    void claimed(const std::vector<queue::Claimed>& got, Clock::time_point began, Clock::time_point ended);
+
+private:
+    struct Mark {
+        pg::Timestamp last; // run_at that was claimed
+        Clock::time_point next_whole_look;
+        bool whole = false; // the claim under way begins at the beginning
+    };
+    std::map<std::pair<queue::PlaceId, Lane>, Mark> marks_;
+};
+
+} // namespace mailroom

@@ -1,0 +1,92 @@
+// One sending account as this dispatcher sees it: the messages that are ready for it, how many it carries at the
+// moment, what its server lets it do, and whether messages wait for it in the database. Pure: it is told the time.
+#pragma once
+
+#include "config/mail_settings.hpp"
+
+#include "queue/route_store.hpp"
+#include "service/job.hpp"
+#include "service/rules/minute_window.hpp"
+
+#include <array>
+#include <chrono>
+#include <deque>
+#include <optional>
+#include <string>
+
+namespace mailroom {
+
+struct Route {
+    using Clock = std::chrono::steady_clock;
+
+    std::string key;     // smtp/host:port/login
+    std::string account; // for people
+    std::string host;    // lower case
+    std::string login;
+    AccountLimits limits;
+    int max_connections = 1; // of ours or of its limits, whichever is less
+
+    // What is here.
+    std::array<std::deque<Job>, lane_count> jobs;
+    std::array<int, lane_count> ready{}; // jobs here, or whose content is on its way here
+    int active = 0;                      // being carried
+
+    // What its limits leave. Only a dispatcher that owns a limited route sends by it.
+    rules::MinuteWindow minute;
+    int granted = 0; // recipients that may be served
+    std::chrono::system_clock::time_point granted_at;
+    int wanted = 0; // recipients of what is ready
+    Clock::time_point no_grants_until;
+    std::optional<queue::DispatcherId> owner;
+    Clock::time_point others_until; // another dispatcher owns it; then we look again
+    Clock::time_point told_until;   // the database was told that it waits for its minute until then
+
+    // A server in trouble: nothing begins until then, and then one message alone finds out.
+    Clock::time_point blocked_until;
+    std::string blocked_why;
+    bool block_is_told = false; // the database knows, and may take it back
+    bool proving = false;
+    int troubles = 0;          // in a row
+    int fewer_connections = 0; // it refused some of ours while others worked
+    Clock::time_point fewer_until;
+
+    // Its messages in the database.
+    std::optional<queue::PlaceId> place;
+    std::array<bool, lane_count> parked{};                 // some may stand there
+    std::array<Clock::time_point, lane_count> parked_at{}; // by us
+
+    bool limited() const { return limits.messages_per_minute + limits.connections + limits.recipients_per_day > 0; }
+    bool is_ours(queue::DispatcherId dispatcher) const { return !limited() || owner == dispatcher; }
+    bool blocked(Clock::time_point now) const { return now < blocked_until; }
+
+    int connections(Clock::time_point now) const; // that may be used now
+    bool may_begin(const Job& job, Clock::time_point now) const;
+    int may_begin(Clock::time_point now) const; // how many more, as far as connections and the minute go
+    int ready_up_to(Lane lane) const;           // of the lane and the more urgent ones
+    int needed(const Job& job) const;           // recipients to be granted; 0: nobody counts them
+    bool anything_parked() const;
+    bool waits_behind_parked(Lane lane) const; // something stands in the same or a more urgent lane
+
+    void taken_over(queue::DispatcherId dispatcher, Clock::time_point now); // we own it from now on
+    void begin(Job& job, Clock::time_point now);
+    enum class Ended { served, unserved, troubled };         // unserved: the server answered, and took no recipient
+    void end(int charged, Ended how, Clock::time_point now); // charged: recipients, when it began
+
+    // The server refused a connection or is away. While others of ours are under way it only gets fewer of them: they
+    // will tell. The last one blocks it: nothing begins for a while.
+    enum class Trouble { fewer_connections, blocked, blocked_before };
+    Trouble troubled(std::chrono::milliseconds rest, std::string why, Clock::time_point now);
+    void block(Clock::time_point until, std::string why);
+    void unblock();
+};
+
+struct RouteName {
+    std::string key;
+    std::string account;
+    std::string host;
+    std::string login;
+};
+RouteName route_of(const rules::Identity& identity);
+RouteName route_named(const std::string& key); // as it stands in the database
+
+} // namespace mailroom
