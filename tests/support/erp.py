@@ -83,16 +83,7 @@ class Erp:
 
     def wait_for(self, uids, state, reason="", timeout=30):
         """Until all of them are in this state (and held for this reason)."""
-        uids = [uids] if isinstance(uids, str) else list(uids)
-
-        def others():
-            now = self.states()
-            return {uid: now.get(uid) for uid in uids if now.get(uid) != (state, reason)}
-
-        try:
-            wait_until(lambda: not others(), timeout, f"{state} {reason}", every=0.05)
-        except TimeoutError as error:
-            raise AssertionError(f"{error}; {len(others())} of {len(uids)} are not: {dict(list(others().items())[:5])}") from None
+        self._until(uids, state, reason, timeout, every=0.05)
 
     def make_due(self):
         """Retries and resends that wait for their time are due now, and so are accounts in trouble."""
@@ -102,16 +93,20 @@ class Erp:
 
     def hurry_until(self, uids, state, reason="", timeout=30):
         """As wait_for(), and no retry waits for its time meanwhile. A server in trouble still rests for a second or more."""
-        def there():
-            self.make_due()
-            now = self.states()
-            return all(now.get(uid) == (state, reason) for uid in uids)
+        self._until(uids, state, reason, timeout, every=0.2, meanwhile=self.make_due)
 
+    def _until(self, uids, state, reason, timeout, every, meanwhile=lambda: None):
         uids = [uids] if isinstance(uids, str) else list(uids)
+
+        def others():
+            meanwhile()
+            now = self.states()
+            return {uid: now.get(uid) for uid in uids if now.get(uid) != (state, reason)}
+
         try:
-            wait_until(there, timeout, f"{state} {reason}", every=0.2)
+            wait_until(lambda: not others(), timeout, f"{state} {reason}", every=every)
         except TimeoutError as error:
-            raise AssertionError(f"{error}: {self.states()}") from None
+            raise AssertionError(f"{error}; {len(others())} of {len(uids)} are not: {dict(list(others().items())[:5])}") from None
 
 
 def as_json(settings):
