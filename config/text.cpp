@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 namespace mailroom {
 namespace {
@@ -38,6 +39,18 @@ std::size_t character_size(std::string_view text, std::size_t at)
     return 0;
 }
 
+// Where the first octet that is not US-ASCII may stand, at `at` or behind it; eight octets at once, as most text is.
+std::size_t skip_ascii(std::string_view text, std::size_t at)
+{
+    constexpr std::uint64_t beyond_ascii = 0x8080808080808080;
+    for (std::uint64_t octets = 0; at + sizeof octets <= text.size(); at += sizeof octets) {
+        std::memcpy(&octets, text.data() + at, sizeof octets);
+        if ((octets & beyond_ascii) != 0)
+            break;
+    }
+    return at;
+}
+
 // C0 and DEL, and C1 in its two octets of UTF-8.
 bool has_control(std::string_view text)
 {
@@ -63,11 +76,13 @@ std::string_view trimmed(std::string_view text)
 
 bool is_utf8(std::string_view text)
 {
-    for (std::size_t at = 0; at < text.size();) {
+    for (std::size_t at = skip_ascii(text, 0); at < text.size();) {
         const std::size_t size = character_size(text, at);
         if (size == 0)
             return false;
         at += size;
+        if (size == 1)
+            at = skip_ascii(text, at);
     }
     return true;
 }

@@ -76,6 +76,19 @@ TEST(Utf8, HasNoCharacterCutShortNorAContinuationAlone)
     EXPECT_FALSE(is_utf8("a\x80"));
 }
 
+TEST(Utf8, IsLookedAtWhereverItStandsInALongText)
+{
+    for (std::size_t at = 0; at < 40; ++at) {
+        const std::string before(at, 'a');
+        for (const std::size_t behind : {0U, 1U, 7U, 8U, 20U}) {
+            const std::string rest(behind, 'z');
+            EXPECT_TRUE(is_utf8(before + "\xC3\xA9" + rest)) << at << " " << behind;
+            EXPECT_FALSE(is_utf8(before + "\xC3" + rest)) << at << " " << behind;
+            EXPECT_FALSE(is_utf8(before + "\xA9" + rest)) << at << " " << behind;
+        }
+    }
+}
+
 TEST(HeaderText, TakesEveryScript)
 {
     for (const std::string text : {"", " ", "Hello", "Grüße", "日本語", "🎉👩‍💻", "~", "\xC2\xA0"})
