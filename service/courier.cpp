@@ -46,7 +46,7 @@ void log_outcome(const queue::Claimed& claimed, const Record& record)
 
 } // namespace
 
-Courier::Courier(Needs needs) : needs_(std::move(needs)) {}
+Courier::Courier(Needs needs) : needs_(std::move(needs)), contents_(needs_.reads) {}
 
 boost::asio::awaitable<Route::Ended> Courier::carry(Job& job)
 {
@@ -59,15 +59,8 @@ boost::asio::awaitable<Route::Ended> Courier::carry(Job& job)
             co_return Route::Ended::troubled; // it says nothing of the server
         }
         if (!job.content) {
-            const auto read = [id = job.claimed.id, generation = job.claimed.generation,
-                               has_results = job.claimed.has_results](pg::Connection& connection) {
-                return queue::read_content(connection, generation, {id},
-                                           has_results ? queue::Results::wanted : queue::Results::none, 0);
-            };
-            auto found = co_await needs_.reads.run<std::map<queue::MessageId, queue::MessageContent>>(read);
-            if (!found)
-                throw std::runtime_error(pg::explain(found.error()));
-            job.content = std::move((*found)[job.claimed.id]);
+            queue::MessageContent content = co_await contents_.read(job.claimed);
+            job.content = std::move(content);
         }
         ended = co_await attempt(job, *job.content, committing);
     } catch (const std::exception& error) {

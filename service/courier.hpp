@@ -5,6 +5,7 @@
 #include "queue/database_lane.hpp"
 #include "queue/seal.hpp"
 #include "service/completer.hpp"
+#include "service/content_reader.hpp"
 #include "service/job.hpp"
 #include "service/outgoing.hpp"
 #include "service/places.hpp"
@@ -81,6 +82,7 @@ private:
     double chance() { return std::uniform_real_distribution<double>(0, 1)(random_); }
 
     Needs needs_;
+    ContentReader contents_;
     std::mt19937_64 random_{std::random_device{}()};
     bool stopping_ = false;
     Counts counts_;

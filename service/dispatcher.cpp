@@ -39,7 +39,8 @@ pg::Source source_of(const ServiceFile& file)
 {
     // The planner takes a table that fills and empties all day for as large as its last statistics say: every statement
     // of a dispatcher reaches its rows by key, and must never walk the whole queue for them.
-    return {file.database.connection, "mailroom serve", "-c enable_seqscan=off -c jit=off", file.database.pooled};
+    return {file.database.connection, "mailroom serve",
+            "-c enable_seqscan=off -c jit=off -c plan_cache_mode=force_generic_plan", file.database.pooled};
 }
 
 // Ours: one slow or broken server delays only its own mail.

@@ -6,8 +6,9 @@ WITH ended AS MATERIALIZED (
       AS e(id bigint, lease_no integer, outcome text, counted integer, started_us bigint, table_row text, account text, from_address text, sender text,
            envelope_sender text, server text, stage text, code integer, enhanced text, reply text, results jsonb)),
 locked AS MATERIALIZED (
-    SELECT q.id FROM mailroom.queue q JOIN ended e ON q.id = e.id AND q.lease_no = e.lease_no AND q.lease_owner = $1::bigint AND q.state = 1
-       FOR UPDATE OF q SKIP LOCKED),
+    SELECT l.id FROM ended e CROSS JOIN LATERAL ( -- each by its id, whatever the planner thinks of the rest
+        SELECT q.id FROM mailroom.queue q
+         WHERE q.id = e.id AND q.lease_no = e.lease_no AND q.lease_owner = $1::bigint AND q.state = 1 FOR UPDATE SKIP LOCKED) l),
 gone AS (
     DELETE FROM mailroom.queue q WHERE q.id = ANY (ARRAY(SELECT id FROM locked))
     RETURNING q.id, q.uid, q.enqueued_at, q.lane, q.source, q.addressed, q.attempts, q.doubts, q.recipients, q.generation, q.user_id, q.row_id, q.model_id,
@@ -31,5 +32,6 @@ SELECT i.history_generation, g.id, g.uid, clock_timestamp(), e.outcome, g.enqueu
 RETURNING id)
 SELECT id, false AS busy FROM logged
 UNION ALL
-SELECT q.id, true FROM mailroom.queue q JOIN ended e ON q.id = e.id AND q.lease_no = e.lease_no AND q.lease_owner = $1::bigint AND q.state = 1
- WHERE (SELECT count(*) FROM locked) < (SELECT count(*) FROM ended) AND q.id <> ALL (ARRAY(SELECT id FROM locked))
+SELECT b.id, true FROM ended e CROSS JOIN LATERAL (
+    SELECT q.id FROM mailroom.queue q WHERE q.id = e.id AND q.lease_no = e.lease_no AND q.lease_owner = $1::bigint AND q.state = 1 OFFSET 0) b
+ WHERE (SELECT count(*) FROM locked) < (SELECT count(*) FROM ended) AND b.id <> ALL (ARRAY(SELECT id FROM locked))

@@ -11,8 +11,9 @@ WITH put AS MATERIALIZED (
 settings AS MATERIALIZED (
     SELECT settings_version FROM mailroom.installation WHERE EXISTS (SELECT FROM put WHERE event IN ('held', 'parked')) FOR SHARE SKIP LOCKED),
 locked AS MATERIALIZED (
-    SELECT q.id FROM mailroom.queue q JOIN put p ON q.id = p.id AND q.lease_no = p.lease_no AND q.lease_owner = $1::bigint AND q.state = 1
-       FOR UPDATE OF q SKIP LOCKED),
+    SELECT l.id FROM put p CROSS JOIN LATERAL ( -- each by its id, whatever the planner thinks of the rest
+        SELECT q.id FROM mailroom.queue q
+         WHERE q.id = p.id AND q.lease_no = p.lease_no AND q.lease_owner = $1::bigint AND q.state = 1 FOR UPDATE SKIP LOCKED) l),
 moved AS (
     UPDATE mailroom.queue q
        SET state = 0, lease_owner = NULL,
@@ -60,5 +61,6 @@ told AS (
       FROM put p JOIN moved USING (id) CROSS JOIN mailroom.installation i WHERE moved.is_held OR p.event NOT IN ('returned', 'parked'))
 SELECT id, false AS busy FROM moved
 UNION ALL
-SELECT q.id, true FROM mailroom.queue q JOIN put p ON q.id = p.id AND q.lease_no = p.lease_no AND q.lease_owner = $1::bigint AND q.state = 1
- WHERE (SELECT count(*) FROM locked) < (SELECT count(*) FROM put) AND q.id <> ALL (ARRAY(SELECT id FROM locked))
+SELECT b.id, true FROM put p CROSS JOIN LATERAL (
+    SELECT q.id FROM mailroom.queue q WHERE q.id = p.id AND q.lease_no = p.lease_no AND q.lease_owner = $1::bigint AND q.state = 1 OFFSET 0) b
+ WHERE (SELECT count(*) FROM locked) < (SELECT count(*) FROM put) AND b.id <> ALL (ARRAY(SELECT id FROM locked))

@@ -8,7 +8,8 @@ from erp import Erp, letter
 from misbehaving import MisbehavingServer
 from pgbouncer import PrivatePgBouncer
 
-ROLE_SETTINGS = ("enable_seqscan = off", "jit = off", "lock_timeout = '1s'", "timezone = 'UTC'", "idle_in_transaction_session_timeout = '10s'")
+ROLE_SETTINGS = ("enable_seqscan = off", "jit = off", "plan_cache_mode = force_generic_plan", "lock_timeout = '1s'",
+                 "timezone = 'UTC'", "idle_in_transaction_session_timeout = '10s'")
 
 
 @pytest.fixture

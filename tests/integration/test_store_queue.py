@@ -5,7 +5,7 @@ import json
 import pytest
 
 from machine import wait_until
-from plans import fill, plan
+from plans import fill, plan, reads
 from store import Store, complete, ending, migrated, quick_postgres, store, suspend, suspension  # noqa: F401
 
 PAST = "UPDATE mailroom.queue SET expires_at = clock_timestamp() - interval '1 minute' WHERE uid = ANY (%s::uuid[])"
@@ -175,6 +175,18 @@ def test_a_release_reads_what_it_releases_and_not_what_waits_elsewhere(full_stor
     found = plan(full_store.worker, "release", 1000, options="FORMAT JSON, ANALYZE")
     scans = [node for node in found if node.get("Relation Name") == "queue" and "Scan" in node["Node Type"]]
     assert scans and max(node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0) for node in scans) < 1000
+
+
+@pytest.mark.parametrize("name, version", [("complete", ()), ("suspend", (1,))])
+def test_outcomes_find_their_messages_by_key_although_the_planner_believes_that_nothing_is_leased(store, name, version):
+    many(store, 3000)
+    store.root.rows("ANALYZE mailroom.queue")
+    leased = store.root.rows("UPDATE mailroom.queue SET state = 1, lease_no = 1, lease_owner = 1, leased_at = now()"
+                                  " WHERE id IN (SELECT id FROM mailroom.queue LIMIT 1000) RETURNING id")
+    outcomes = [{"id": row["id"], "lease_no": 1, "event": "deferred", "place_id": 0, "delay_ms": 0, "counted": 1, "doubtful": 0, "outcome": "sent",
+                 "started_us": 0} for row in leased[:4]]
+    found = plan(store.worker, name, 1, *version, json.dumps(outcomes), options="FORMAT JSON, ANALYZE")
+    assert reads(found) < 40
 
 
 @pytest.mark.parametrize("ask", ["state", "story"])

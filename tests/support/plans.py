@@ -10,13 +10,13 @@ def fill(store, place, lane, count, batch=None):
 
 
 def plan(session, name, *parameters, options="FORMAT JSON"):
-    """The nodes of the plan that a daemon gets once it has run the statement for a while."""
+    """The nodes of the plan that a daemon gets, in a session as its own are."""
     arguments = "(" + ", ".join(["%s"] * len(parameters)) + ")" if parameters else ""
     session.rows(f"PREPARE planned AS\n{(STATEMENTS / f'{name}.sql').read_text()}")
     session.begin()
     try:
-        for _ in range(7):  # PostgreSQL considers a general plan after five
-            session.rows(f"EXPLAIN EXECUTE planned{arguments}", *parameters)
+        for setting in ("enable_seqscan = off", "jit = off", "plan_cache_mode = force_generic_plan"):
+            session.rows(f"SET LOCAL {setting}")
         [row] = session.rows(f"EXPLAIN ({options}) EXECUTE planned{arguments}", *parameters)
     finally:
         session.rollback()
