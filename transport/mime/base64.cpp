@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 
 namespace mailroom::mime {
@@ -25,9 +26,23 @@ unsigned octet(char c)
     return static_cast<unsigned char>(c);
 }
 
+// Compiled to one load and a swap, as a loop would not be.
+std::uint64_t load_big_endian(const char* eight)
+{
+    const auto at = [&](int i, int bits) { return static_cast<std::uint64_t>(octet(eight[i])) << bits; };
+    return at(0, 56) | at(1, 48) | at(2, 40) | at(3, 32) | at(4, 24) | at(5, 16) | at(6, 8) | at(7, 0);
+}
+
 // Writes base64_size(size) characters and returns where they end.
 char* encode(char* to, const char* from, std::size_t size)
 {
+    for (; size >= 8; size -= 6, from += 6, to += 8) { // six octets at once, of eight that are there
+        const std::uint64_t value = load_big_endian(from) >> 16;
+        std::memcpy(to, pairs[value >> 36].data(), 2);
+        std::memcpy(to + 2, pairs[value >> 24 & 0xFFF].data(), 2);
+        std::memcpy(to + 4, pairs[value >> 12 & 0xFFF].data(), 2);
+        std::memcpy(to + 6, pairs[value & 0xFFF].data(), 2);
+    }
     for (; size >= 3; size -= 3, from += 3, to += 4) {
         const unsigned value = octet(from[0]) << 16 | octet(from[1]) << 8 | octet(from[2]);
         std::memcpy(to, pairs[value >> 12].data(), 2);
