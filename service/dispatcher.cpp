@@ -20,8 +20,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// Of several producers that commit within 20 ms one notifies for all (mailroom.enqueue), and the others may be later.
-constexpr auto look_again_after = milliseconds(30);
+// Of several producers that commit within 5 ms one notifies for all (mailroom.enqueue), and the others may be later.
+constexpr auto look_again_after = milliseconds(15);
 constexpr auto look_for_suspects_every = std::chrono::seconds(1);
 constexpr auto review_holds_every = std::chrono::minutes(1);
 constexpr std::int64_t small_message =

@@ -460,13 +460,13 @@ CREATE SEQUENCE mailroom.woken;
 CREATE VIEW mailroom.idle_dispatcher AS
 SELECT d.id FROM mailroom.dispatcher d WHERE d.wants_wake AND d.beat_at + d.lease > clock_timestamp();
 
--- Wakes them, if nobody did just now: a notification makes commits go one by one, so one in 20 ms is enough for all. Whoever was woken looks again
+-- Wakes them, if nobody did just now: a notification makes commits go one by one, so one in 5 ms is enough for all. Whoever was woken looks again
 -- shortly after.
 CREATE FUNCTION mailroom.wake() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     now_ms constant bigint := extract(epoch FROM clock_timestamp()) * 1000;
 BEGIN
-    IF (SELECT last_value NOT BETWEEN now_ms - 20 AND now_ms FROM mailroom.woken) THEN
+    IF (SELECT last_value NOT BETWEEN now_ms - 5 AND now_ms FROM mailroom.woken) THEN
         PERFORM setval('mailroom.woken', now_ms);
         PERFORM pg_notify('mailroom_wake', '');
     END IF;

@@ -168,7 +168,7 @@ def test_of_messages_that_come_together_only_the_first_wakes_and_a_later_one_aga
     store.root.rows("SELECT setval('mailroom.woken', 1)")
     store.root.rows("SELECT mailroom.enqueue(m), mailroom.enqueue(m) FROM (SELECT %s::jsonb AS m) given", json.dumps(ACCEPTED))
     assert notifications(store.worker) == ["mailroom_wake"]
-    store.root.rows("SELECT setval('mailroom.woken', (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 21)")
+    store.root.rows("SELECT setval('mailroom.woken', (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 6)")
     store.producer.enqueue()
     assert notifications(store.worker) == ["mailroom_wake"]
 
