@@ -57,6 +57,17 @@ class AtMost:
         return self.value <= self.bar
 
 
+@dataclass(frozen=True)
+class Unmeasured:
+    """Skipped, because the machine lacks something; or broken, which fails as a bar does."""
+
+    reason: str
+    holds: bool
+
+    def __str__(self):
+        return f"{'skipped' if self.holds else 'BROKEN'}: {self.reason}"
+
+
 def progress(text):
     """To standard error, so that the table and the JSON lines stay what they are."""
     print(f"  .. {text}", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,7 +17,7 @@ import memory
 import queue_alone
 import round_trips
 from machine import Unavailable
-from row import progress
+from row import Unmeasured, progress
 
 # Each measures the rows named, in one run.
 BENCHMARKS = [
@@ -47,27 +48,26 @@ def wanted_rows(parser, names):
 
 
 def measured(run, wanted, options):
-    """{name: row} of the rows that are wanted; a reason (text) where one cannot be measured."""
+    """{name: row} of the rows that are wanted. One that breaks does not take the others with it."""
     try:
         result = run(options)
     except Unavailable as reason:
-        return {name: str(reason) for name in wanted}
+        result = Unmeasured(str(reason), holds=True)
+    except Exception as error:  # a server that does not start, a time-out, a message that came twice
+        traceback.print_exc()
+        result = Unmeasured(f"{type(error).__name__}: {error}".splitlines()[0], holds=False)
     if not isinstance(result, dict):
         result = dict.fromkeys(wanted, result)
     return {name: result[name] for name in wanted}
 
 
-def fails(row):
-    return not isinstance(row, str) and not row.holds
-
-
 def measured_twice_if_it_fails(run, wanted, options):
     """A bar that fails is measured once more before it counts; what held stays as it was."""
     rows = measured(run, wanted, options)
-    failed = [name for name, row in rows.items() if fails(row)]
+    failed = [name for name, row in rows.items() if not row.holds]
     if failed:
-        progress(f"{', '.join(failed)}: the bar fails, so it is measured once more")
-        rows |= {name: row for name, row in measured(run, failed, options).items() if not isinstance(row, str)}
+        progress(f"{', '.join(failed)}: fails, so it is measured once more")
+        rows |= measured(run, failed, options)
     return rows
 
 
@@ -79,15 +79,15 @@ def figure(value):
 
 
 def line(name, row):
-    if isinstance(row, str):
-        return f"{name:<14}skipped: {row}"
+    if isinstance(row, Unmeasured):
+        return f"{name:<14}{row}"
     return (f"{name:<14}{figure(row.value):>9}  {row.unit:<12}{row.against:<52}{figure(row.against_value):>9}{figure(row.ratio):>8}{row.bar:>7.2f}  "
             f"{'yes' if row.holds else 'NO'}")
 
 
 def json_line(name, row):
-    if isinstance(row, str):
-        return json.dumps({"name": name, "skipped": row})
+    if isinstance(row, Unmeasured):
+        return json.dumps({"name": name, "skipped" if row.holds else "broken": row.reason})
     rounded = {key: None if value is None else round(value, 3) for key, value in
                (("value", row.value), ("against_value", row.against_value), ("ratio", row.ratio))}
     return json.dumps({"name": name, "unit": row.unit, "against": row.against, **rounded, "bar": row.bar, "holds": row.holds})
@@ -110,7 +110,7 @@ def main():
     for number, (names, run) in enumerate(chosen, 1):
         progress(f"{number} of {len(chosen)}, after {(time.monotonic() - started) / 60:.0f} min: {', '.join(names)}")
         for name, row in measured_twice_if_it_fails(run, names, options).items():
-            holds &= not fails(row)
+            holds &= row.holds
             print(json_line(name, row) if options.json else line(name, row), flush=True)
     return 0 if holds else 1
 
