@@ -1,35 +1,87 @@
-"""Drain of messages of 4 KB to smtp-sink over 16 connections, against smtp-source with 16 sessions to the same sink."""
+"""Drains of a filled queue over 16 connections: against what the wire gives (smtp-source), against pg-boss with nodemailer, over STARTTLS against
+plain, and of messages of 100 KB."""
 
-import os
 import subprocess
 import time
 
-from installation import drain, fill, installation, settle
+import peers
+from certificates import Certificates
+from far_end import Sink
+from installation import drain, fill, fill_with_attachments, installation, settle
 from machine import program
+from postgres import PrivatePostgres
+from row import Row, rounds, told
 from smtp_sink import SmtpSink
 
-BAR = 0.20
 CONNECTIONS = 16
+MESSAGES = 50_000
+PEER_MESSAGES = 10_000  # rates are compared, and the peer is slow
+LARGE_MESSAGES = 5_000
 
 
-def wire_ceiling(port, messages):
+def serving(mailroom, connections=CONNECTIONS):
+    """The daemon's command line, all connections free for the one account."""
+    mailroom.configure("dispatcher", connections=connections, connections_per_account=connections)
+    return [mailroom.executable, "--config", mailroom.write_settings(), "serve"]
+
+
+def drained(mailroom, execute, messages, filled=fill, connections=CONNECTIONS):
+    filled(execute, messages)
+    settle(execute)
+    return drain(execute, serving(mailroom, connections), mailroom.directory / "serve.log", messages)
+
+
+def wire_ceiling(port, messages, size=4096):
     source = program("smtp-source", "postfix")
     started = time.monotonic()
-    subprocess.run([source, "-d", "-s", str(CONNECTIONS), "-m", str(messages), "-l", "4096", "-f", "erp@example.com", "-t", "user@example.net",
+    subprocess.run([source, "-d", "-s", str(CONNECTIONS), "-m", str(messages), "-l", str(size), "-f", "erp@example.com", "-t", "user@example.net",
                     f"127.0.0.1:{port}"], check=True, stdout=subprocess.DEVNULL)
     return messages / (time.monotonic() - started)
 
 
-def run(options):
-    pairs = []
+def against_smtp_source(options):
+    messages, pairs = options.messages or MESSAGES, []
     with SmtpSink(backlog=1000) as sink, installation(options.build, sink.port) as (mailroom, execute):
-        mailroom.configure("dispatcher", connections=CONNECTIONS, connections_per_account=CONNECTIONS)
-        serve = [mailroom.executable, "--config", mailroom.write_settings(), "serve"]
-        for _ in range(options.rounds):
-            fill(execute, options.messages)
-            settle(execute)
-            ours = drain(execute, serve, mailroom.directory / "serve.log", options.messages)
-            pairs.append((ours, wire_ceiling(sink.port, options.messages)))
-            if os.environ.get("BENCH_VERBOSE"):
-                print(f"  drain {pairs[-1][0]:.0f}, smtp-source {pairs[-1][1]:.0f}", flush=True)
-    return BAR, "smtp-source -d -s 16 to the same smtp-sink", pairs
+        for _ in rounds(options, "drain"):
+            pairs.append((drained(mailroom, execute, messages), wire_ceiling(sink.port, messages)))
+            told("drain {:.0f}, smtp-source {:.0f}".format(*pairs[-1]))
+    return Row(0.40, "smtp-source -d -s 16 to the same smtp-sink", pairs)
+
+
+def against_pgboss(options):
+    messages, pairs = options.messages or MESSAGES, []
+    with SmtpSink(backlog=1000) as sink, installation(options.build, sink.port) as (mailroom, execute), PrivatePostgres() as other:
+        other.create_database("pgboss")
+        peer = peers.command("pgboss.mjs", options.build, other, "pgboss", N=min(messages, PEER_MESSAGES), SMTP_PORT=sink.port, CONNECTIONS=CONNECTIONS)
+        for _ in rounds(options, "pgboss"):
+            ours = drained(mailroom, execute, messages)
+            pairs.append((ours, peers.answer(peer)["per_second"]))
+            told("drain {:.0f}, pg-boss {:.0f}".format(*pairs[-1]))
+    return Row(4, "pg-boss 10 + nodemailer's pool, same smtp-sink", pairs)
+
+
+def over_starttls(options):
+    """One sink that offers STARTTLS; in turns the account asks for it and does not."""
+    messages, pairs = options.messages or MESSAGES, []
+    certificates = Certificates()
+    with Sink(options.build, certificates.server()) as sink, installation(options.build, sink.port, certificates.ca_file) as (mailroom, execute):
+        for _ in rounds(options, "starttls"):
+            rates = []
+            for use_ssl in ("yes", "no"):
+                mailroom.run("account", "set", "general", f"use_ssl={use_ssl}")
+                rates.append(drained(mailroom, execute, messages))
+            pairs.append(tuple(rates))
+            told("STARTTLS {:.0f}, plain {:.0f}".format(*pairs[-1]))
+        told(f"the sink: {sink.counters()}")
+    return Row(0.7, "plain to the same sink", pairs)
+
+
+def large(options):
+    """As an ERP has it: a short text and a PDF, each another."""
+    messages, pairs = options.messages or LARGE_MESSAGES, []
+    with SmtpSink(backlog=1000) as sink, installation(options.build, sink.port) as (mailroom, execute):
+        for _ in rounds(options, "large"):
+            ours = drained(mailroom, execute, messages, lambda *given: fill_with_attachments(*given, octets=74_000))  # in base64, with its header: 100 KB
+            pairs.append((ours, wire_ceiling(sink.port, messages, 102_400)))
+            told("100 KB {:.0f}, smtp-source {:.0f}".format(*pairs[-1]))
+    return Row(0.5, "smtp-source -d -s 16 -l 102400, same smtp-sink", pairs)

@@ -12,6 +12,7 @@ from installation import BODY
 from machine import program
 from mailroom_program import Mailroom
 from postgres import PrivatePostgres
+from row import Row, rounds, told
 
 BARS = {"many": 0.3, "busy": 0.7, "idle": 0.4}
 CLIENTS, SECONDS, MANY = 16, 5, 10_000
@@ -65,6 +66,8 @@ def commits_per_second(postgres, script, user, password):
 
 
 def single(wants_wake):
+    name = "idle" if wants_wake else "busy"
+
     def run(options):
         message = json.dumps({"user": "ERP", "to": "user@example.net", "subject": "Statement", "text": BODY.replace("\r\n", " ")})
         ours = f"SELECT mailroom.enqueue('{message}')"
@@ -73,14 +76,13 @@ def single(wants_wake):
         with database(options.build) as (postgres, execute):
             password = postgres.create_role("erp", "IN ROLE mailroom_producer")
             execute("INSERT INTO mailroom.dispatcher (host, pid, version, lease, wants_wake) VALUES ('h', 1, 'x', '1 day', %s)", wants_wake)
-            for _ in range(options.rounds):
+            for _ in rounds(options, name):
                 emptied(execute)
                 rate = commits_per_second(postgres, ours, "erp", password)
                 emptied(execute)
                 pairs.append((rate, commits_per_second(postgres, theirs, postgres.superuser, postgres.password)))
-                if os.environ.get("BENCH_VERBOSE"):
-                    print(f"  enqueue {pairs[-1][0]:.0f}, INSERT {pairs[-1][1]:.0f}", flush=True)
-        return BARS["idle" if wants_wake else "busy"], f"a bare INSERT, {CLIENTS} clients", pairs
+                told("enqueue {:.0f}, INSERT {:.0f}".format(*pairs[-1]))
+        return Row(BARS[name], f"a bare INSERT, {CLIENTS} clients", pairs)
     return run
 
 
@@ -92,12 +94,11 @@ def many(options):
     pairs = []
     with database(options.build) as (_, execute):
         execute(TIMED)
-        for _ in range(options.rounds):
+        for _ in rounds(options, "many"):
             rates = []
             for statement in (ours, theirs):
                 emptied(execute)
                 rates.append(MANY / execute("SELECT pg_temp.seconds(%s, %s, %s)", statement, message, MANY))
             pairs.append(tuple(rates))
-            if os.environ.get("BENCH_VERBOSE"):
-                print(f"  enqueue_many {pairs[-1][0]:.0f}, INSERT {pairs[-1][1]:.0f}", flush=True)
-    return BARS["many"], f"a bare INSERT .. SELECT of {MANY:,}", pairs
+            told("enqueue_many {:.0f}, INSERT {:.0f}".format(*pairs[-1]))
+    return Row(BARS["many"], f"a bare INSERT .. SELECT of {MANY:,}", pairs)

@@ -14,7 +14,7 @@ BODY = ("x" * 76 + "\r\n") * 53  # 4 KB, as the peers send
 
 
 @contextlib.contextmanager
-def installation(build, port):
+def installation(build, port, ca_file=""):
     """(mailroom, execute): settings that send by the relay at `port`, and a function that runs SQL and returns the first value."""
     with PrivatePostgres() as postgres, tempfile.TemporaryDirectory(prefix="mailroom-bench-") as directory:
         postgres.create_database("bench")
@@ -27,7 +27,7 @@ def installation(build, port):
                 return cursor.fetchone()[0] if cursor.description else None
 
         execute.another = lambda: postgres.connect(database="bench")
-        with Mailroom(Path(build).resolve() / "service" / "mailroom", dsn, "", directory) as mailroom:
+        with Mailroom(Path(build).resolve() / "service" / "mailroom", dsn, ca_file, directory) as mailroom:
             mailroom.prepare()
             mailroom.run("account", "set", "general", "default_user_mode=smtp", "mode=smtp", "server=127.0.0.1", f"port={port}", "use_ssl=no", "login=no",
                          "from=erp@example.com")
@@ -45,6 +45,18 @@ def fill(execute, messages, users=1):
                       FROM generate_series(%s, %s) i""", BODY, first, min(first + 9_999, messages))
 
 
+def fill_with_attachments(execute, messages, octets):
+    """So many with a short text and an attachment of so many octets, no two the same. What was sent before is removed: it would fill the disk."""
+    execute("TRUNCATE mailroom.log, mailroom.content, mailroom.attachment, mailroom.blob")
+    execute("CREATE SEQUENCE IF NOT EXISTS public.attachments")
+    for first in range(1, messages + 1, 100):
+        execute("""SELECT cardinality(mailroom.enqueue_many(jsonb_build_object('user', 'ERP', 'text', 'Please find our invoice attached.'), array_agg(
+                       jsonb_build_object('to', 'user' || i || '@example.net', 'subject', 'Invoice ' || i, 'attachments', jsonb_build_array(
+                           mailroom.put_attachment('Invoice ' || i || '.pdf', 'application/pdf',
+                               substr(decode(repeat(md5(nextval('public.attachments')::text), %s), 'hex'), 1, %s)))))))
+                     FROM generate_series(%s, %s) i""", octets // 16 + 1, octets, first, min(first + 99, messages))
+
+
 def stand_by(execute, messages, place, delay):
     """So many others in a place (SQL), small, that came later and are due after `delay`."""
     execute("INSERT INTO mailroom.place (key, kind, reason) VALUES ('in_doubt', 'hold', 'in_doubt') ON CONFLICT DO NOTHING")
@@ -57,7 +69,7 @@ def stand_by(execute, messages, place, delay):
 
 
 def settle(execute):
-    for table in ("queue", "content"):
+    for table in ("queue", "content", "attachment"):
         execute(f"VACUUM ANALYZE mailroom.{table}")
     execute("CHECKPOINT")
 

@@ -3,89 +3,62 @@ else in the queue: with a million waiting, 100,000 held, 100,000 delayed, over 2
 
 import contextlib
 import json
-import os
-import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
+import peers
 from installation import drain, fill, installation, rate_since, settle, stand_by
-from machine import Unavailable, free_port, program, start_server, stop_group, wait_until
+from machine import free_port, start_server, stop_group, wait_until
 from postgres import PrivatePostgres
+from row import Row, rounds, told
 
-PEERS = Path(__file__).parent / "peers"
+MESSAGES = 20_000
 CONNECTIONS = 32
 HELD_OPEN = 120  # seconds
-
-
-def node():
-    """Node 20 or later and the peers' packages, installed once into build/peers."""
-    found = shutil.which("node")
-    if not found or int(subprocess.run([found, "--version"], capture_output=True, text=True).stdout.lstrip("v").split(".")[0]) < 20:
-        raise Unavailable("Node.js 20 or later is not installed")
-    return found
-
-
-def peers(build):
-    folder = Path(build).resolve().parent / "peers"
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in PEERS.iterdir():
-        shutil.copy(file, folder)
-    if not (folder / "node_modules").exists():
-        done = subprocess.run([program("npm", "npm"), "install", "--no-audit", "--no-fund", "--silent"], cwd=folder, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Unavailable(f"npm cannot install graphile-worker: {done.stderr.strip().splitlines()[-1:]}")
-    return folder
 
 
 @contextlib.contextmanager
 def queue(options):
     """(mailroom, execute, drained): drained() fills and drains the queue once and says how fast."""
+    messages = options.messages or MESSAGES
     with installation(options.build, free_port()) as (mailroom, execute):
         mailroom.configure("dispatcher", connections=CONNECTIONS, connections_per_account=CONNECTIONS)
         nothing_sent = [Path(options.build).resolve() / "tests" / "nothing_sent", mailroom.write_settings()]
 
         def drained(users=1, others=None):
-            fill(execute, options.messages, users)
+            fill(execute, messages, users)
             if others:
                 stand_by(execute, *others)
             settle(execute)
-            return drain(execute, nothing_sent, mailroom.directory / "nothing_sent.log", options.messages)
+            return drain(execute, nothing_sent, mailroom.directory / "nothing_sent.log", messages)
 
         yield mailroom, execute, drained
 
 
-def told(name, pairs):
-    if os.environ.get("BENCH_VERBOSE"):
-        print(f"  {name} {pairs[-1][0]:.0f} against {pairs[-1][1]:.0f}", flush=True)
-
-
 def against_graphile(options):
-    node_program, folder = node(), peers(options.build)
     pairs = []
     with queue(options) as (_, _, drained), PrivatePostgres() as other:
         other.create_database("graphile")
-        environment = {**os.environ, "DSN": f"postgres://{other.superuser}:{other.password}@127.0.0.1:{other.port}/graphile", "N": str(options.messages)}
-        for _ in range(options.rounds):
+        peer = peers.command("graphile.mjs", options.build, other, "graphile", N=options.messages or MESSAGES)
+        for _ in rounds(options, "queue"):
             ours = drained()
-            theirs = json.loads(subprocess.run([node_program, "graphile.mjs"], cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout)
-            pairs.append((ours, theirs["per_second"]))
-            told("queue", pairs)
-    return 1.0, "graphile-worker 0.17 batched, nothing sent", pairs
+            pairs.append((ours, peers.answer(peer)["per_second"]))
+            told("queue {:.0f}, graphile-worker {:.0f}".format(*pairs[-1]))
+    return Row(1.0, "graphile-worker 0.17 batched, nothing sent", pairs)
 
 
-def beside(count, place, delay):
+def beside(name, count, place, delay):
     """With so many others standing in a place (SQL), due after `delay`."""
     def run(options):
         pairs = []
         with queue(options) as (_, execute, drained):
-            for _ in range(options.rounds):
+            for _ in rounds(options, name):
                 clean = drained()
                 pairs.append((drained(others=(count, place, delay)), clean))
                 execute("TRUNCATE mailroom.queue, mailroom.content")
-                told(f"beside {count}", pairs)
-        return 0.9, f"the same with {options.messages} in all", pairs
+                told(f"{name} {pairs[-1][0]:.0f}, clean {pairs[-1][1]:.0f}")
+        return Row(0.9, f"the same with {options.messages or MESSAGES} in all", pairs)
     return run
 
 
@@ -95,17 +68,17 @@ def over_accounts(options):
         for number in range(users):
             execute("SELECT mailroom.save_user(%s, %s)", f"USER{number}", json.dumps({"email": f"user{number}@example.com", "mode": "smtp", "server": f"mail{number}.example.com",
                                                                                        "login": False, "use_ssl": False}))
-        for _ in range(options.rounds):
+        for _ in rounds(options, "accounts"):
             one = drained()
             pairs.append((drained(users), one))
-            told("accounts", pairs)
-    return 0.8, "the same over one account", pairs
+            told("accounts {:.0f}, one {:.0f}".format(*pairs[-1]))
+    return Row(0.8, "the same over one account", pairs)
 
 
 def behind_a_transaction(options):
     """One daemon, stopped while the queue is filled, drains again and again while the transaction is open. The last drain counts: it is behind the
     most rows that nobody can clear away."""
-    pairs, many = [], 3 * options.messages  # long enough that a look at all is not the most of it
+    pairs, many = [], 3 * (options.messages or MESSAGES)  # long enough that a look at all is not the most of it
     with queue(options) as (mailroom, execute, _):
         nothing_sent = [Path(options.build).resolve() / "tests" / "nothing_sent", mailroom.write_settings()]
         process = start_server(nothing_sent, mailroom.directory / "nothing_sent.log", die_with="KILL")
@@ -120,7 +93,7 @@ def behind_a_transaction(options):
             return rate_since(execute, began, many)
 
         try:
-            for _ in range(options.rounds):
+            for _ in rounds(options, "pinned"):
                 execute("VACUUM mailroom.queue")
                 clean = drained()
                 with contextlib.closing(execute.another()) as reader:
@@ -131,19 +104,19 @@ def behind_a_transaction(options):
                         behind = drained()
                     reader.rollback()
                 pairs.append((behind, clean))
-                told("pinned", pairs)
+                told("pinned {:.0f}, clean {:.0f}".format(*pairs[-1]))
         finally:
             process.send_signal(signal.SIGCONT)
             stop_group(process, signal.SIGTERM)
-    return 0.9, "the same with no such transaction", pairs
+    return Row(0.9, "the same with no such transaction", pairs)
 
 
 HELD_PLACE = "(SELECT id FROM mailroom.place WHERE key = 'in_doubt')"
 BENCHMARKS = {
     "queue": against_graphile,
-    "million": beside(1_000_000, "0", "0"),
-    "held": beside(100_000, HELD_PLACE, "0"),
-    "delayed": beside(100_000, "0", "1 day"),
+    "million": beside("million", 1_000_000, "0", "0"),
+    "held": beside("held", 100_000, HELD_PLACE, "0"),
+    "delayed": beside("delayed", 100_000, "0", "1 day"),
     "accounts": over_accounts,
     "pinned": behind_a_transaction,
 }
