@@ -11,7 +11,7 @@ from store import ACCEPTED, migrated, quick_postgres, refused, shared_store, sto
 CONTROL = "contains a control character (a line break, a tab or the like)"
 NOT_A_TEXT = "must be a text"
 NOT_A_TIME = "is not a time such as 2026-12-31T18:00:00+01:00"
-EMPTY = "the message is empty: give text, html or an attachment"
+EMPTY = "the message is empty: give text, html, a calendar or an attachment"
 RESERVED = "is written by mailroom and cannot be given"
 NO_FIELD = "there is no such field"
 NO_NAME = "is not a header name (1 to 76 printable US-ASCII characters without a colon)"
