@@ -31,8 +31,8 @@ queue::AttemptRecord attempt_record(const Attempted& attempted)
         const rules::Identity& identity = *attempted.identity;
         record.account = identity.paired_as;
         record.from = to_string(identity.from);
-        record.sender = identity.sender ? identity.sender->str() : "";
-        record.envelope_sender = identity.envelope_sender.str();
+        record.sender = identity.sender ? identity.sender->written() : "";
+        record.envelope_sender = identity.envelope_sender.written();
     }
     if (attempted.delivery != nullptr) {
         const Outcome& outcome = attempted.delivery->outcome;
@@ -197,9 +197,9 @@ Result<mime::Message> message_of(const queue::Claimed& claimed, const queue::Mes
 
 std::string to_json(const rules::PinnedIdentity& pinned)
 {
-    json::object object{{"name", pinned.from.name.str()}, {"from", pinned.from.address.str()}};
+    json::object object{{"name", pinned.from.name.str()}, {"from", pinned.from.address.written()}};
     if (pinned.sender)
-        object.emplace("sender", pinned.sender->str());
+        object.emplace("sender", pinned.sender->written());
     return json::serialize(object);
 }
 
