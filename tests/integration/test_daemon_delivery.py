@@ -126,7 +126,7 @@ def test_an_invitation_and_a_newsletter_arrive_with_what_readers_look_at(erp, ma
     assert (event.get_param("method"), event.get_content_charset()) == ("REQUEST", "utf-8")
     assert (file.get_content_type(), file.get_content_disposition(), file.get_filename()) == ("application/ics", "attachment", "invite.ics")
     assert file.get_payload(decode=True) == "\r\n".join(lines).encode()
-    assert event.get_payload(decode=True).rstrip(b"\r\n") == file.get_payload(decode=True).rstrip(b"\r\n")
+    assert event.get_payload(decode=True).decode().splitlines() == lines[:-1]
 
 
 def test_an_address_of_an_international_domain_travels_in_ascii(erp, mailroom, postfix):
@@ -138,13 +138,14 @@ def test_an_address_of_an_international_domain_travels_in_ascii(erp, mailroom, p
     raw = email.message_from_bytes(arrived[0].octets)
     assert people(raw["To"]) == [("Jürgen", "jurgen@xn--bcher-kva.example"), ("", "jurgen@xn--bcher-kva.example")]
     assert arrived[0].octets.isascii()
-    assert "jurgen@Bücher.example" in mailroom.run("show", uid).stdout, "people see what was written"
+    assert "jurgen@Bücher.example" in str(mailroom.run("show", uid)), "people see what was written"
 
 
 def test_a_domain_that_no_name_server_can_know_fails_with_its_name(erp, mailroom, postfix):
     with mailroom.daemon():
         uid = erp.enqueue(form="INV", **letter(to=["good@one.test", "snowman@☃.example"]))
-        assert '"snowman@☃.example" is not an e-mail address: mail servers know no such domain name' in erp.wait_for(uid, "failed")["reply"]
+        erp.wait_for(uid, "failed")
+    assert '"snowman@☃.example" is not an e-mail address: mail servers know no such domain name' in erp.state(uid)["reply"]
 
 
 def test_a_blind_copy_alone_arrives_and_nobody_is_named(erp, mailroom, postfix):
