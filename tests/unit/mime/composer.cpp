@@ -251,6 +251,35 @@ TEST(Composer, StartsEveryPieceAtTheStartOfALineAndKnowsTheSizeOfAll)
     }
 }
 
+TEST(Composer, KnowsItsSizeAndRepeatsItsOctetsWhateverAMessageHas)
+{
+    for (unsigned which = 0; which < 1U << 8; ++which) {
+        const auto has = [&](unsigned bit) { return (which >> bit & 1U) != 0; };
+        Message some = message();
+        if (has(0))
+            some.text = "Grüße\n.\n";
+        if (has(1))
+            some.html = "<p>日本</p>";
+        if (has(2))
+            some.calendar = {CalendarMethod::make("REQUEST").value(), "BEGIN:VCALENDAR\nMETHOD:REQUEST\rEND:VCALENDAR"};
+        if (has(3))
+            some.attachments.push_back(attachment("größe.pdf", "application/pdf", 58));
+        if (has(4))
+            some.attachments.push_back(inline_image("l.png", "logo@x", 57));
+        if (has(5))
+            some.unsubscribe = {HttpsUrl::make("https://shop.example/u").value(), address("größe@bücher.example")};
+        if (has(6))
+            some.priority = Priority::low;
+        if (has(7))
+            some.sender = address("robot@bücher.example");
+        const std::string written = octets(some);
+        ASSERT_EQ(compose(some).size, written.size()) << which;
+        ASSERT_EQ(octets(some), written) << which;
+        ASSERT_TRUE(std::ranges::all_of(written, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) << which;
+        ASSERT_THAT(lines(written), testing::Each(testing::SizeIs(testing::Le(78U)))) << which;
+    }
+}
+
 TEST(Composer, HoldsNoOctetOfTheAttachments)
 {
     constexpr std::uint64_t size = 25ULL << 20;
