@@ -1,5 +1,7 @@
 #include "config/address.hpp"
 
+#include "config/idn.hpp"
+
 #include <algorithm>
 
 namespace mailroom {
@@ -83,14 +85,24 @@ Result<MailAddress> MailAddress::parse(std::string_view text)
         return refuse("it contains a control character");
     if (!is_dotted(text.substr(0, at), is_atom))
         return refuse("what stands before the @ is malformed");
-    if (!is_dotted(text.substr(at + 1), is_label))
+    const std::string_view domain = text.substr(at + 1);
+    if (!is_dotted(domain, is_label))
         return refuse("what stands after the @ is not a domain name");
-    return MailAddress(std::string(text), at);
+    if (std::ranges::none_of(domain, is_beyond_ascii))
+        return MailAddress(std::string(text), at, {});
+    const auto ascii = to_a_labels(domain);
+    if (!ascii)
+        return refuse("mail servers know no such domain name (IDNA2008): " + ascii.error().text);
+    if (!is_dotted(*ascii, is_label) || std::ranges::any_of(*ascii, is_beyond_ascii))
+        return refuse("what stands after the @ is not a domain name");
+    if (at + 1 + ascii->size() > max_size)
+        return refuse("it is too long with its domain name in US-ASCII, " + *ascii + " (254 octets in all)");
+    return MailAddress(std::string(text.substr(0, at + 1)) + *ascii, at, std::string(text));
 }
 
 bool MailAddress::needs_smtputf8() const
 {
-    return std::ranges::any_of(text_, is_beyond_ascii);
+    return std::ranges::any_of(local_part(), is_beyond_ascii);
 }
 
 Result<NamedAddress> NamedAddress::parse(std::string_view text)
@@ -110,13 +122,14 @@ Result<NamedAddress> NamedAddress::parse(std::string_view text)
         return address.error();
     auto name = HeaderText::make(unquoted(trimmed(text.substr(0, open))));
     if (!name)
-        return Error{"the name before <" + address->str() + ">: " + name.error().text};
+        return Error{"the name before <" + address->written() + ">: " + name.error().text};
     return NamedAddress{*std::move(name), *std::move(address)};
 }
 
 std::string to_string(const NamedAddress& address)
 {
-    return address.name.empty() ? address.address.str() : address.name.str() + " <" + address.address.str() + ">";
+    const std::string& written = address.address.written();
+    return address.name.empty() ? written : address.name.str() + " <" + written + ">";
 }
 
 } // namespace mailroom

@@ -46,6 +46,33 @@ std::optional<std::string> optional_text(const pg::Result& rows, int row, int co
     return rows.is_null(row, column) ? std::nullopt : std::optional<std::string>(rows.text(row, column));
 }
 
+json::object object_of(const pg::Result& rows, int row, int column)
+{
+    const std::string_view text = rows.text(row, column);
+    return json::parse(json::string_view(text.data(), text.size())).as_object();
+}
+
+void fill_options(MessageContent& content, const pg::Result& rows, int row)
+{
+    if (!rows.is_null(row, 8))
+        content.priority = rows.text(row, 8);
+    if (!rows.is_null(row, 9)) {
+        const json::object calendar = object_of(rows, row, 9);
+        content.calendar = {std::string(text_of(calendar.at("method"))), std::string(text_of(calendar.at("content")))};
+    }
+    if (!rows.is_null(row, 10)) {
+        const json::object unsubscribe = object_of(rows, row, 10);
+        content.unsubscribe = {std::string(text_of(unsubscribe.at("url"))), std::nullopt};
+        const json::value* mailto = unsubscribe.if_contains("mailto");
+        if (mailto != nullptr && !mailto->is_null()) {
+            auto address = MailAddress::parse(text_of(*mailto));
+            if (!address)
+                throw std::runtime_error("the address to unsubscribe at: " + address.error().text);
+            content.unsubscribe->mailto = *std::move(address);
+        }
+    }
+}
+
 void fill(MessageContent& content, const pg::Result& rows, int row)
 {
     const auto recipients = json::parse(json::string_view(rows.text(row, 1).data(), rows.text(row, 1).size()));
@@ -66,6 +93,7 @@ void fill(MessageContent& content, const pg::Result& rows, int row)
             content.headers.emplace_back(*std::move(proved), header_text(text_of(value), "a header"));
         }
     }
+    fill_options(content, rows, row);
     content.text = optional_text(rows, row, 5);
     content.html = optional_text(rows, row, 6);
     for (const auto* body : {&content.text, &content.html}) {

@@ -32,11 +32,24 @@ struct StoredAttachment {
     std::shared_ptr<const std::string> bytes; // of small ones, shared by all messages that carry the same; null: large
 };
 
+struct StoredCalendar {
+    std::string method;
+    std::string content;
+};
+
+struct StoredUnsubscribe {
+    std::string url;
+    std::optional<MailAddress> mailto;
+};
+
 struct MessageContent {
     std::vector<StoredRecipient> recipients;
     std::vector<NamedAddress> reply_to;
     HeaderText subject;
     std::vector<std::pair<HeaderName, HeaderText>> headers;
+    std::string priority; // empty: none was given
+    std::optional<StoredCalendar> calendar;
+    std::optional<StoredUnsubscribe> unsubscribe;
     std::optional<std::string> text;
     std::optional<std::string> html;
     std::vector<StoredAttachment> attachments;

@@ -36,6 +36,7 @@ ADDRESS_VALUES = ("boost/asio/ip/address.hpp",)  # a value: the dialogues of SMT
 ONE_PLACE = {
     "libpq-fe.h": (1, "queue/pg/connection."),
     "windows.h": (1, "service/host/"),
+    "idn2.h": (1, "config/idn."),
 }
 SPDLOG_ONLY_IN = ("service",)  # not in service/rules: lower layers return facts, service logs them
 

@@ -103,8 +103,9 @@ boost::asio::awaitable<Route::Ended> Courier::attempt(const Job& job, const queu
         const Delivery delivery =
             not_tried(Verdict::give_up, Scope::message, Cause::none,
                       !message ? "the message cannot be composed: " + message.error().text : "no recipient is left");
-        co_return co_await settle(job, addressing.value_or(Addressing{{job.identity.envelope_sender, {}}, {}}),
-                                  delivery, started);
+        const Addressing nobody{{job.identity.envelope_sender, {}}, {}};
+        const Addressing addressed = addressing.value_or(nobody); // named: GCC 12 frees a temporary in a co_await twice
+        co_return co_await settle(job, addressed, delivery, started);
     }
     ComposedContent composed(mime::compose(*message), content, job.claimed.generation, needs_.reads);
     const std::function<void()> before_commit = [&committing] { committing = Committing::yes; };

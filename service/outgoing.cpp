@@ -31,8 +31,8 @@ queue::AttemptRecord attempt_record(const Attempted& attempted)
         const rules::Identity& identity = *attempted.identity;
         record.account = identity.paired_as;
         record.from = to_string(identity.from);
-        record.sender = identity.sender ? identity.sender->str() : "";
-        record.envelope_sender = identity.envelope_sender.str();
+        record.sender = identity.sender ? identity.sender->written() : "";
+        record.envelope_sender = identity.envelope_sender.written();
     }
     if (attempted.delivery != nullptr) {
         const Outcome& outcome = attempted.delivery->outcome;
@@ -80,6 +80,29 @@ std::string_view outcome_name(rules::Completed::End end)
         return "failed";
     }
     return "failed";
+}
+
+Result<void> add_options(mime::Message& message, const queue::MessageContent& content)
+{
+    if (!content.priority.empty()) {
+        auto priority = mime::priority_from(content.priority);
+        if (!priority)
+            return Error{"the priority: " + priority.error().text};
+        message.priority = *priority;
+    }
+    if (content.calendar) {
+        auto method = mime::CalendarMethod::make(content.calendar->method);
+        if (!method)
+            return Error{"the calendar: " + method.error().text};
+        message.calendar = {*std::move(method), content.calendar->content};
+    }
+    if (content.unsubscribe) {
+        auto url = mime::HttpsUrl::make(content.unsubscribe->url);
+        if (!url)
+            return Error{"the link to unsubscribe: " + url.error().text};
+        message.unsubscribe = {*std::move(url), content.unsubscribe->mailto};
+    }
+    return {};
 }
 
 } // namespace
@@ -140,10 +163,15 @@ Result<mime::Message> message_of(const queue::Claimed& claimed, const queue::Mes
                           .cc = {},
                           .reply_to = content.reply_to,
                           .subject = content.subject,
+                          .priority = mime::Priority::normal,
+                          .unsubscribe = std::nullopt,
                           .headers = content.headers,
                           .text = content.text,
                           .html = content.html,
+                          .calendar = std::nullopt,
                           .attachments = {}};
+    if (auto added = add_options(message, content); !added)
+        return added.error();
     for (const auto& recipient : content.recipients) {
         if (recipient.kind == queue::StoredRecipient::Kind::to)
             message.to.push_back(recipient.address);
@@ -169,9 +197,9 @@ Result<mime::Message> message_of(const queue::Claimed& claimed, const queue::Mes
 
 std::string to_json(const rules::PinnedIdentity& pinned)
 {
-    json::object object{{"name", pinned.from.name.str()}, {"from", pinned.from.address.str()}};
+    json::object object{{"name", pinned.from.name.str()}, {"from", pinned.from.address.written()}};
     if (pinned.sender)
-        object.emplace("sender", pinned.sender->str());
+        object.emplace("sender", pinned.sender->written());
     return json::serialize(object);
 }
 

@@ -61,7 +61,7 @@ CREATE TABLE mailroom.queue (
     addressed   boolean  NOT NULL,           -- its Row or Model had an address when it was enqueued
     has_results boolean  NOT NULL DEFAULT false, -- recipient_result has rows of it
     cancelled   boolean  NOT NULL DEFAULT false, -- while a dispatcher had it: it is not tried again
-    size        integer  NOT NULL, -- octets of text, HTML and attachments
+    size        integer  NOT NULL, -- octets of text, HTML, calendar and attachments
     user_id     integer,
     row_id      integer,
     model_id    integer,
@@ -115,6 +115,9 @@ CREATE TABLE mailroom.content (
     reply_to    jsonb,
     subject     text NOT NULL,
     headers     jsonb,
+    priority    text,  -- high, normal, low
+    calendar    jsonb, -- {"method": "REQUEST", "content": "BEGIN:VCALENDAR..."}
+    unsubscribe jsonb, -- {"url": "https://...", "mailto": "..."}
     body_text   text,
     body_html   text,
     document    text,

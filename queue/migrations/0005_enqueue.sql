@@ -116,6 +116,111 @@ BEGIN
     RETURN problems;
 END $$;
 
+-- Keys of an object that it may not have.
+CREATE FUNCTION mailroom.unknown_fields(place text, given jsonb, known text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object('field', format('%s.%s', place, regexp_replace(left(key, 80), '[\u0001-\u001F\u007F-\u009F]', '?', 'g')),
+                                                 'reason', 'there is no such field')), '[]')
+      FROM jsonb_object_keys(given - known) key
+$$;
+
+-- An invitation, an answer to one and the like: {"method": "REQUEST", "content": "BEGIN:VCALENDAR..."}. Readers ask the part for its method and the
+-- calendar for its METHOD; where these differ, some show nothing.
+CREATE FUNCTION mailroom.calendar_problems(given jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    methods constant text[] := ARRAY['PUBLISH', 'REQUEST', 'REPLY', 'ADD', 'CANCEL', 'REFRESH', 'COUNTER', 'DECLINECOUNTER']; -- RFC 5546 section 1.4
+    max_octets constant integer := 1000000; -- ours: an event has some thousand
+    method text;
+    content text;
+    said text[];
+    reason text;
+    problems jsonb;
+BEGIN
+    IF jsonb_typeof(given) <> 'object' THEN
+        RETURN mailroom.problem('calendar', 'must be an object with method and content');
+    END IF;
+    problems := mailroom.unknown_fields('calendar', given, ARRAY['method', 'content']);
+    method := upper(given ->> 'method');
+    content := given ->> 'content';
+    reason := CASE WHEN method IS NULL THEN 'is missing'
+                   WHEN jsonb_typeof(given -> 'method') <> 'string' OR method <> ALL (methods) THEN 'must be one of ' || array_to_string(methods, ', ') END;
+    IF reason IS NOT NULL THEN
+        problems := problems || mailroom.problem('calendar.method', reason);
+        method := NULL;
+    END IF;
+    reason := CASE WHEN content IS NULL THEN 'is missing'
+                   WHEN jsonb_typeof(given -> 'content') <> 'string' THEN 'must be a text'
+                   WHEN octet_length(content) > max_octets THEN format('is longer than %s octets', max_octets)
+                   WHEN content !~* '^BEGIN:VCALENDAR\s.*\sEND:VCALENDAR\s*$' THEN 'must begin with BEGIN:VCALENDAR and end with END:VCALENDAR' END;
+    IF reason IS NULL THEN -- a long line may be folded anywhere (RFC 5545 section 3.1)
+        SELECT array_agg(upper(btrim(m[1]))) INTO said
+          FROM regexp_matches(regexp_replace(content, '\r?\n[ \t]', '', 'g'), '[\r\n]METHOD(?:;[^:\r\n]*)?:([^\r\n]*)', 'gi') m;
+        reason := CASE WHEN coalesce(cardinality(said), 0) <> 1 THEN 'must have one METHOD'
+                       WHEN said[1] <> method THEN format('has METHOD:%s, but the method is %s', regexp_replace(left(said[1], 40), '[\u0001-\u001F\u007F-\u009F]', '?', 'g'), method) END;
+    END IF;
+    IF reason IS NOT NULL THEN
+        problems := problems || mailroom.problem('calendar.content', reason);
+    END IF;
+    RETURN problems;
+END $$;
+
+-- How a recipient leaves by one click (RFC 8058): {"url": "https://...", "mailto": "..."}. The characters are those of RFC 3986 without what would end
+-- the link in its header. 900 octets (ours) because a link is never folded inside, and a line has at most 998 (RFC 5322 section 2.1.1).
+CREATE FUNCTION mailroom.unsubscribe_problems(given jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    reason text;
+    problems jsonb;
+BEGIN
+    IF jsonb_typeof(given) <> 'object' THEN
+        RETURN mailroom.problem('unsubscribe', 'must be an object with url and, if you like, mailto');
+    END IF;
+    problems := mailroom.unknown_fields('unsubscribe', given, ARRAY['url', 'mailto']);
+    reason := CASE WHEN given ->> 'url' IS NULL THEN 'is missing'
+                   WHEN jsonb_typeof(given -> 'url') <> 'string' THEN 'must be a text'
+                   WHEN octet_length(given ->> 'url') > 900 THEN 'is longer than 900 octets'
+                   WHEN given ->> 'url' !~ '^https://[A-Za-z0-9][A-Za-z0-9._~:/?#@!$&''()*+;=%-]*$'
+                       THEN 'must be a link https://... of printable US-ASCII characters; blanks, commas, brackets and others as %XX' END;
+    IF reason IS NOT NULL THEN
+        problems := problems || mailroom.problem('unsubscribe.url', reason);
+    END IF;
+    IF jsonb_typeof(given -> 'mailto') NOT IN ('string', 'null') THEN
+        problems := problems || mailroom.problem('unsubscribe.mailto', 'must be a text');
+    ELSIF NOT mailroom.is_plain_address(given ->> 'mailto') THEN
+        reason := mailroom.address_problem(given ->> 'mailto');
+        IF reason IS NOT NULL THEN
+            problems := problems || mailroom.problem('unsubscribe.mailto', reason);
+        END IF;
+    END IF;
+    RETURN problems;
+END $$;
+
+-- What only some messages have: priority, calendar, unsubscribe. The headers that are made of them may not be given a second time.
+CREATE FUNCTION mailroom.option_problems(message jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    problems jsonb := '[]';
+    name text;
+    field text;
+BEGIN
+    IF message ->> 'priority' NOT IN ('high', 'normal', 'low') THEN
+        problems := problems || mailroom.problem('priority', 'must be high, normal or low');
+    END IF;
+    IF message ->> 'calendar' IS NOT NULL THEN
+        problems := problems || mailroom.calendar_problems(message -> 'calendar');
+    END IF;
+    IF message ->> 'unsubscribe' IS NOT NULL THEN
+        problems := problems || mailroom.unsubscribe_problems(message -> 'unsubscribe');
+    END IF;
+    IF jsonb_typeof(message -> 'headers') = 'object' THEN
+        FOR name IN SELECT jsonb_object_keys(message -> 'headers') LOOP
+            field := CASE WHEN lower(name) IN ('x-priority', 'importance', 'x-msmail-priority', 'priority') THEN 'priority'
+                          WHEN lower(name) IN ('list-unsubscribe', 'list-unsubscribe-post') THEN 'unsubscribe' END;
+            IF message ->> field IS NOT NULL THEN
+                problems := problems || mailroom.problem('headers.' || name, format('says what "%s" says: give one of them', field));
+            END IF;
+        END LOOP;
+    END IF;
+    RETURN problems;
+END $$;
+
 -- Which kind of producer the session's login is: a property of its role, never an argument. 0 the ERP, 1 MOBILE.
 CREATE FUNCTION mailroom.source_of_session() RETURNS smallint LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -303,7 +408,7 @@ CREATE FUNCTION mailroom.parse_message(defaults jsonb, given jsonb, source small
 RETURNS mailroom.parsed_message LANGUAGE plpgsql STABLE AS $$
 DECLARE
     fields constant text[] := ARRAY['user', 'form', 'model', 'subject', 'document', 'batch', 'idempotency_key', 'lane', 'to', 'cc', 'bcc', 'reply_to', 'text',
-                                    'html', 'headers', 'attachments', 'not_before', 'expires_at'];
+                                    'html', 'headers', 'attachments', 'not_before', 'expires_at', 'priority', 'calendar', 'unsubscribe'];
     octets constant integer[] := ARRAY[100, 100, 100, 2000, 200, 200, 200, 20]; -- of the first, the short texts
     message jsonb;
     p mailroom.parsed_message;
@@ -313,6 +418,7 @@ DECLARE
     parsed record;
     body_text text;
     body_html text;
+    calendar_size integer := 0;
     total bigint;
     at timestamptz;
 BEGIN
@@ -381,20 +487,24 @@ BEGIN
             problems := problems || mailroom.problem(field, 'must be a text');
         END IF;
     END LOOP;
+    IF message ?| ARRAY['priority', 'calendar', 'unsubscribe'] THEN
+        problems := problems || mailroom.option_problems(message);
+        calendar_size := coalesce(octet_length(message -> 'calendar' ->> 'content'), 0);
+    END IF;
     body_text := coalesce(message ->> 'text', '');
     body_html := coalesce(message ->> 'html', '');
     -- The first characters nearly always tell; trimming megabytes takes its time.
-    IF btrim(left(body_text, 20), E' \t\r\n') = '' AND btrim(left(body_html, 20), E' \t\r\n') = '' AND cardinality(p.files) = 0
+    IF btrim(left(body_text, 20), E' \t\r\n') = '' AND btrim(left(body_html, 20), E' \t\r\n') = '' AND cardinality(p.files) = 0 AND calendar_size = 0
        AND btrim(body_text, E' \t\r\n') = '' AND btrim(body_html, E' \t\r\n') = '' THEN
-        problems := problems || mailroom.problem('text', 'the message is empty: give text, html or an attachment');
+        problems := problems || mailroom.problem('text', 'the message is empty: give text, html, a calendar or an attachment');
     END IF;
-    total := octet_length(body_text)::bigint + octet_length(body_html);
+    total := octet_length(body_text)::bigint + octet_length(body_html) + calendar_size;
     FOR i IN 1 .. cardinality(p.files) LOOP
         total := total + (p.files[i]).size;
     END LOOP;
     IF total > limits.max_message_size THEN
         problems := problems || mailroom.problem(CASE WHEN cardinality(p.files) > 0 THEN 'attachments' ELSE 'text' END,
-            format('text, html and attachments have %s octets together, more than %s', total, limits.max_message_size));
+            format('text, html, calendar and attachments have %s octets together, more than %s', total, limits.max_message_size));
         total := 0;
     END IF;
     p.size := total;
@@ -557,8 +667,10 @@ BEGIN
                 CASE WHEN v_place_id IS NULL THEN greatest(p.not_before, clock_timestamp()) ELSE clock_timestamp() END, -- what is held goes by its release
                 p.not_before, p.expires_at, new_uid, session_user, p.user_code, p.batch)
         RETURNING id)
-    INSERT INTO content (generation, id, uid, recipients, reply_to, subject, headers, body_text, body_html, document, form_code, model_code, attachments)
+    INSERT INTO content (generation, id, uid, recipients, reply_to, subject, headers, priority, calendar, unsubscribe, body_text, body_html, document, form_code,
+                             model_code, attachments)
     SELECT limits.content_generation, queued.id, new_uid, p.recipients, p.reply_to, message ->> 'subject', nullif(nullif(message -> 'headers', 'null'), '{}'),
+           message ->> 'priority', nullif(message -> 'calendar', 'null'), nullif(message -> 'unsubscribe', 'null'),
            message ->> 'text', message ->> 'html', message ->> 'document', message ->> 'form', message ->> 'model', cardinality(p.files)
       FROM queued
     RETURNING id, EXISTS (SELECT FROM idle_dispatcher) INTO new_id, wake_now;
@@ -702,8 +814,10 @@ BEGIN
          WHERE p.problems = '[]'
         RETURNING id, uid, place_id, batch),
     carried AS (
-        INSERT INTO content (generation, id, uid, recipients, reply_to, subject, headers, body_text, body_html, document, form_code, model_code, attachments)
+        INSERT INTO content (generation, id, uid, recipients, reply_to, subject, headers, priority, calendar, unsubscribe, body_text, body_html, document, form_code,
+                             model_code, attachments)
         SELECT limits.content_generation, p.id, p.uid, p.recipients, p.reply_to, p.message ->> 'subject', nullif(nullif(p.message -> 'headers', 'null'), '{}'),
+               p.message ->> 'priority', nullif(p.message -> 'calendar', 'null'), nullif(p.message -> 'unsubscribe', 'null'),
                p.message ->> 'text', p.message ->> 'html', p.message ->> 'document', p.message ->> 'form', p.message ->> 'model', cardinality(p.files)
           FROM parsed p WHERE p.problems = '[]'),
     attached AS (

@@ -131,8 +131,10 @@ BEGIN
     IF ids IS NULL THEN
         RETURN;
     END IF;
-    INSERT INTO content (generation, id, uid, recipients, reply_to, subject, headers, body_text, body_html, document, form_code, model_code, attachments)
-    SELECT present, c.id, c.uid, c.recipients, c.reply_to, c.subject, c.headers, c.body_text, c.body_html, c.document, c.form_code, c.model_code, c.attachments
+    INSERT INTO content (generation, id, uid, recipients, reply_to, subject, headers, priority, calendar, unsubscribe, body_text, body_html, document,
+                         form_code, model_code, attachments)
+    SELECT present, c.id, c.uid, c.recipients, c.reply_to, c.subject, c.headers, c.priority, c.calendar, c.unsubscribe, c.body_text, c.body_html, c.document,
+           c.form_code, c.model_code, c.attachments
       FROM content c WHERE c.generation = old AND c.id = ANY (ids);
     WITH own AS MATERIALIZED (SELECT a.* FROM attachment a WHERE a.generation = old AND a.message_id = ANY (ids)),
     copied AS MATERIALIZED (

@@ -150,7 +150,7 @@ Identity identity_of(const Sender& sender)
     const MailAddress& from = sender.from->address;
     const bool for_another = sender.address && *sender.address != from && !sender.send_as;
     Subject from_setting = sender.from_subject;
-    from_setting.field = from.str();
+    from_setting.field = from.written();
     const std::string host(trimmed(server.host));
     return {.owner = sender.owner,
             .owner_code = sender.subject.code,
@@ -346,7 +346,7 @@ std::optional<Hold> identity_changed(const PinnedIdentity& pinned, const Identit
         return Subject{Subject::Kind::message,
                        0,
                        {},
-                       to_string(from) + (sender ? " (Sender " + sender->str() + ")" : std::string())};
+                       to_string(from) + (sender ? " (Sender " + sender->written() + ")" : std::string())};
     };
     return Hold{HoldReason::identity_changed, {shown(pinned.from, pinned.sender), shown(now.from, now.sender)}};
 }

@@ -24,12 +24,12 @@ std::string account_of(const User& user, Edition edition)
         return std::string(trimmed(user.account));
     if (!is_blank(user.email)) {
         const auto email = MailAddress::parse(user.email);
-        return email ? email->str() : std::string();
+        return email ? email->written() : std::string();
     }
     if (edition == Edition::on_premise)
         return {};
     const auto code = MailAddress::parse(user.code);
-    return code ? code->str() : std::string();
+    return code ? code->written() : std::string();
 }
 
 // The account if it is an address, otherwise the User's email. (With office365 it is the mailbox that signed in.)

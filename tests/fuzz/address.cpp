@@ -3,6 +3,7 @@
 
 #include "tests/fuzz/fuzz.hpp"
 
+#include <algorithm>
 #include <string>
 
 using namespace mailroom;
@@ -16,6 +17,11 @@ void check(const MailAddress& address)
     require(!fuzz::has_line_end_or_nul(text), "an address has no line end and no NUL");
     require(text.find_first_of(" \t<>\"(),;:\\[]") == std::string::npos, "an address needs no quoting");
     require(text.size() <= MailAddress::max_size, "an address is not too long");
+    require(std::all_of(address.domain().begin(), address.domain().end(), [](unsigned char c) { return c < 0x80; }),
+            "a domain is US-ASCII");
+    const auto as_written = MailAddress::parse(address.written());
+    require(as_written && *as_written == address && as_written->written() == address.written(),
+            "what people see is the same address");
     require(is_utf8(text), "an address is UTF-8");
     require(std::string(address.local_part()) + "@" + std::string(address.domain()) == text, "its parts are the whole");
     require(!address.local_part().empty() && !address.domain().empty(), "both parts are there");

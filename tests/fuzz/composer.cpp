@@ -46,8 +46,26 @@ bool has_field(std::string_view header, std::string_view name)
     return ("\r\n" + std::string(header)).find("\r\n" + std::string(name) + ":") != std::string::npos;
 }
 
+// Behind everything else: priority, link to unsubscribe, its address, method and content of a calendar.
+void add_optional(mime::Message& message, std::string_view& input, std::string& calendar)
+{
+    if (auto priority = mime::priority_from(fuzz::take_until(input, '\0')))
+        message.priority = *priority;
+    auto url = mime::HttpsUrl::make(fuzz::take_until(input, '\0'));
+    auto mailto = MailAddress::parse(fuzz::take_until(input, '\0'));
+    if (url) {
+        message.unsubscribe = {*std::move(url), std::nullopt};
+        if (mailto)
+            message.unsubscribe->mailto = *std::move(mailto);
+    }
+    auto method = mime::CalendarMethod::make(fuzz::take_until(input, '\0'));
+    calendar = fuzz::take_until(input, '\0');
+    if (method && is_utf8(calendar))
+        message.calendar = {*std::move(method), calendar};
+}
+
 // The input's parts lie between NULs, which no text may have.
-mime::Message message_of(std::string_view& input, std::string& text, std::string& html)
+mime::Message message_of(std::string_view& input, std::string& text, std::string& html, std::string& calendar)
 {
     const auto header = [&] {
         auto made = HeaderText::make(std::string(fuzz::take_until(input, '\0')));
@@ -63,9 +81,12 @@ mime::Message message_of(std::string_view& input, std::string& text, std::string
                           .cc = {},
                           .reply_to = {},
                           .subject = header(),
+                          .priority = mime::Priority::normal,
+                          .unsubscribe = std::nullopt,
                           .headers = {},
                           .text = std::nullopt,
                           .html = std::nullopt,
+                          .calendar = std::nullopt,
                           .attachments = {}};
     const HeaderText file_name = header();
     if (auto name = HeaderName::make(std::string(fuzz::take_until(input, '\0'))))
@@ -82,6 +103,7 @@ mime::Message message_of(std::string_view& input, std::string& text, std::string
                                            ? std::optional(mime::ContentId::make("logo").value())
                                            : std::nullopt,
                                        100});
+    add_optional(message, input, calendar);
     return message;
 }
 
@@ -92,7 +114,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::string_view input = fuzz::text_of(data, size);
     std::string text;
     std::string html;
-    const mime::Message message = message_of(input, text, html);
+    std::string calendar;
+    const mime::Message message = message_of(input, text, html, calendar);
     const mime::Composition composition = mime::compose(message);
     const std::string octets = octets_of(message, composition);
 
@@ -108,5 +131,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (message.headers.empty() || !equals_ignoring_ascii_case(message.headers.front().first.str(), "X-Injected"))
         require(!has_field(header, "X-Injected"), "nothing becomes a field of its own");
     require(!has_field(header, "Bcc"), "there is no Bcc");
+    if (message.unsubscribe) {
+        require(header.find("\r\nList-Unsubscribe: <" + message.unsubscribe->url.str() + ">") != std::string_view::npos,
+                "a link is never folded");
+        require(has_field(header, "List-Unsubscribe-Post"), "one click is offered");
+    }
+    if (message.calendar)
+        require(octets.find("text/calendar; method=" + message.calendar->method.str() + ";") != std::string::npos,
+                "the calendar is there with its method");
     return 0;
 }

@@ -109,6 +109,45 @@ def test_an_empty_attachment_and_an_html_without_text_arrive(erp, mailroom, post
     assert (arrived.message["Subject"] or "") == ""
 
 
+def test_an_invitation_and_a_newsletter_arrive_with_what_readers_look_at(erp, mailroom, postfix):
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "METHOD:REQUEST", "BEGIN:VEVENT", "SUMMARY:Übergabe in Köln", "END:VEVENT", "END:VCALENDAR", ""]
+    with mailroom.daemon():
+        uid = erp.enqueue(form="INV", **letter(priority="high", calendar={"method": "request", "content": "\n".join(lines)}, html="<p>x",
+                                               unsubscribe={"url": "https://shop.example.test/" + "u" * 800, "mailto": "leave+7@bücher.example"}))
+        erp.wait_for(uid, "sent")
+        [arrived] = postfix.wait_for(1)
+    message = arrived.message
+    assert (message["X-Priority"], message["Importance"], message["X-MSMail-Priority"]) == ("1 (Highest)", "high", "High")
+    assert message["List-Unsubscribe"] == "<https://shop.example.test/" + "u" * 800 + ">, <mailto:leave+7@xn--bcher-kva.example>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    alternatives, file = message.get_payload()
+    assert [part.get_content_type() for part in alternatives.get_payload()] == ["text/plain", "text/html", "text/calendar"]
+    event = alternatives.get_payload()[-1]
+    assert (event.get_param("method"), event.get_content_charset()) == ("REQUEST", "utf-8")
+    assert (file.get_content_type(), file.get_content_disposition(), file.get_filename()) == ("application/ics", "attachment", "invite.ics")
+    assert file.get_payload(decode=True) == "\r\n".join(lines).encode()
+    assert event.get_payload(decode=True).decode().splitlines() == lines[:-1]
+
+
+def test_an_address_of_an_international_domain_travels_in_ascii(erp, mailroom, postfix):
+    with mailroom.daemon():
+        uid = erp.enqueue(form="INV", **letter(to=["Jürgen <jurgen@Bücher.example>", "jurgen@xn--bcher-kva.example"], cc="anna@例子.test"))
+        erp.wait_for(uid, "sent")
+        arrived = postfix.wait_for(2)
+    assert sorted(one.recipient for one in arrived) == ["anna@xn--fsqu00a.test", "jurgen@xn--bcher-kva.example"], "the two spellings are one address"
+    raw = email.message_from_bytes(arrived[0].octets)
+    assert people(raw["To"]) == [("Jürgen", "jurgen@xn--bcher-kva.example"), ("", "jurgen@xn--bcher-kva.example")]
+    assert arrived[0].octets.isascii()
+    assert "jurgen@Bücher.example" in str(mailroom.run("show", uid)), "people see what was written"
+
+
+def test_a_domain_that_no_name_server_can_know_fails_with_its_name(erp, mailroom, postfix):
+    with mailroom.daemon():
+        uid = erp.enqueue(form="INV", **letter(to=["good@one.test", "snowman@☃.example"]))
+        erp.wait_for(uid, "failed")
+    assert '"snowman@☃.example" is not an e-mail address: mail servers know no such domain name' in erp.state(uid)["reply"]
+
+
 def test_a_blind_copy_alone_arrives_and_nobody_is_named(erp, mailroom, postfix):
     with mailroom.daemon():
         uid = erp.enqueue(form="INV", bcc=["one@four.test", "two@four.test"], subject="to nobody by name", text="hello")

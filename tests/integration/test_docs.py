@@ -101,8 +101,8 @@ def executed(installation):
 
 def test_all_sql_of_the_documentation_runs_as_the_login_that_it_is_for(executed):
     depth = executed.query("mailroom", "SELECT category, lane, batch FROM mailroom.depth ORDER BY enqueued_at")
-    assert [row["category"] for row in depth] == ["standard", "mass", "mass", "mass"]
-    assert [row["lane"] for row in depth] == ["normal", "bulk", "bulk", "bulk"]
+    assert [row["category"] for row in depth] == ["standard", "mass", "mass", "mass", "standard", "mass"]
+    assert [row["lane"] for row in depth] == ["normal", "bulk", "bulk", "bulk", "normal", "bulk"]
 
 
 def test_the_account_commands_of_the_readme_work(executed):

@@ -118,7 +118,7 @@ def test_what_is_larger_than_a_message_is_not_put_and_the_sum_counts(store):
     with refused("MR001", "content: has 1001 octets, more than 1000"):
         put(store.producer, content=b"x" * 1001)
     reference = put(store.producer, content=b"x" * 600)
-    with refused("MR001", "attachments: text, html and attachments have 1201 octets together, more than 1000"):
+    with refused("MR001", "attachments: text, html, calendar and attachments have 1201 octets together, more than 1000"):
         store.producer.enqueue(text="x", attachments=[reference, reference])
 
 

@@ -8,11 +8,14 @@ import pytest
 
 from store import migrated, quick_postgres, refused, shared_store, store  # noqa: F401
 
+CALENDAR = {"method": "REQUEST", "content": "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nMETHOD:REQUEST\r\nSUMMARY:ä\r\nEND:VCALENDAR\r\n"}
+
 EVERYTHING = {
     "user": " ANNA ", "to": ["Ben <ben@example.test>", "carl@example.test"], "cc": "dora@example.test", "bcc": {"name": "Émile", "address": "emile@example.test"},
     "reply_to": "Office <office@example.test>", "subject": "Faktura č. 7", "text": "a\r\nb\x01\t", "html": "<p>ä</p>", "headers": {"X-Case": "ü", "X-a": ""},
     "attachments": [{"name": "Rechnung ü.pdf", "type": "Application/PDF", "content": base64.b64encode(bytes(range(256))).decode()},
                     {"name": "logo.png", "type": "image/png", "content": "", "content_id": "logo@mail"}],
+    "priority": "high", "calendar": CALENDAR, "unsubscribe": {"url": "https://shop.example.test/u?c=7", "mailto": "leave@example.test"},
     "document": "INV-7", "batch": "run 1", "idempotency_key": "INV-7/1", "lane": "urgent",
     "not_before": "2999-12-31T18:00:00+01:00", "expires_at": "3000-01-01T00:00:00Z",
 }
@@ -40,14 +43,15 @@ def test_every_field_is_stored_as_it_was_given(store):
                             " AND b.id = a.blob_id WHERE message_id = %s ORDER BY 1", row["id"])
     assert [(file["position"], file["name"], file["media_type"], file["content_id"], file["size"], bytes(file["bytes"])) for file in files] == [
         (0, "Rechnung ü.pdf", "application/pdf", None, 256, bytes(range(256))), (1, "logo.png", "image/png", "logo@mail", 0, b"")]
-    assert (row["user_code"], row["batch"], row["lane"], row["size"], row["state"], row["place_id"]) == ("ANNA", "run 1", 0, 6 + 9 + 256, 0, 0)
+    assert (row["user_code"], row["batch"], row["lane"], row["size"], row["state"], row["place_id"]) == ("ANNA", "run 1", 0, 6 + 9 + 256 + len(CALENDAR["content"].encode()), 0, 0)
+    assert (said["priority"], said["calendar"], said["unsubscribe"]) == ("high", CALENDAR, EVERYTHING["unsubscribe"])
     assert row["user_id"] == store.root.value("SELECT id FROM mailroom.users WHERE code = 'ANNA'")
     assert row["run_at"] == datetime.datetime(2999, 12, 31, 17, tzinfo=datetime.timezone.utc) and row["expires_at"].year == 3000
 
 
 def test_null_means_that_an_optional_field_is_not_there(store):
     optional = ["user", "form", "model", "cc", "bcc", "reply_to", "html", "headers", "attachments", "document", "batch", "idempotency_key", "lane",
-                "not_before", "expires_at"]
+                "not_before", "expires_at", "priority", "calendar", "unsubscribe"]
     plain, with_nulls = store.producer.enqueue(), store.producer.enqueue(**dict.fromkeys(optional))
     different = ("id", "uid", "run_at", "enqueued_at")
     for read in (store.queue, lambda uid: content(store, uid)):

@@ -11,10 +11,13 @@ from store import ACCEPTED, migrated, quick_postgres, refused, shared_store, sto
 CONTROL = "contains a control character (a line break, a tab or the like)"
 NOT_A_TEXT = "must be a text"
 NOT_A_TIME = "is not a time such as 2026-12-31T18:00:00+01:00"
-EMPTY = "the message is empty: give text, html or an attachment"
+EMPTY = "the message is empty: give text, html, a calendar or an attachment"
 RESERVED = "is written by mailroom and cannot be given"
 NO_FIELD = "there is no such field"
 NO_NAME = "is not a header name (1 to 76 printable US-ASCII characters without a colon)"
+NO_METHOD = "must be one of PUBLISH, REQUEST, REPLY, ADD, CANCEL, REFRESH, COUNTER, DECLINECOUNTER"
+NO_CALENDAR = "must begin with BEGIN:VCALENDAR and end with END:VCALENDAR"
+NO_LINK = "must be a link https://... of printable US-ASCII characters; blanks, commas, brackets and others as %XX"
 NO_TYPE = "is not a media type such as application/pdf"
 PAST = "lies in the past or not after not_before"
 
@@ -34,6 +37,14 @@ def without(*fields):
 
 def file(**fields):
     return {"name": "a.pdf", "content": "YQ==", **fields}
+
+
+def calendar(*lines, method="REQUEST", end="\r\n"):
+    return {"calendar": {"method": method, "content": end.join(["BEGIN:VCALENDAR", *lines, "END:VCALENDAR", ""])}}
+
+
+def link(url="https://shop.example.test/u", **fields):
+    return {"unsubscribe": {"url": url, **fields}}
 
 
 REFUSED = {
@@ -111,6 +122,46 @@ REFUSED = {
     "an expiry in the past": ({"expires_at": "2020-01-01T00:00:00Z"}, [("expires_at", PAST)]),
     "an expiry before the beginning": ({"not_before": "2999-01-02T00:00:00Z", "expires_at": "2999-01-01T00:00:00Z"}, [("expires_at", PAST)]),
     "an expiry at the beginning": ({"not_before": "2999-01-01T00:00:00Z", "expires_at": "2999-01-01T00:00:00Z"}, [("expires_at", PAST)]),
+    "a priority that is none": ({"priority": "urgent"}, [("priority", "must be high, normal or low")]),
+    "a priority that is a number": ({"priority": 1}, [("priority", "must be high, normal or low")]),
+    "a priority twice": ({"priority": "normal", "headers": {"x-priority": "1", "Importance": "high", "X-MSMail-Priority": "High", "priority": "urgent"}},
+                         [(f"headers.{name}", 'says what "priority" says: give one of them') for name in ("priority", "Importance", "x-priority", "X-MSMail-Priority")]),
+    "a calendar that is a text": ({"calendar": "BEGIN:VCALENDAR"}, [("calendar", "must be an object with method and content")]),
+    "a calendar of nothing": ({"calendar": {}}, [("calendar.method", "is missing"), ("calendar.content", "is missing")]),
+    "a calendar's unknown field": ({"calendar": {**calendar("METHOD:REQUEST")["calendar"], "name": "x"}}, [("calendar.name", NO_FIELD)]),
+    "a calendar's unknown method": (calendar("METHOD:INVITE", method="INVITE"), [("calendar.method", NO_METHOD)]),
+    "a method with a parameter": (calendar("METHOD:REQUEST", method="REQUEST; x=y"), [("calendar.method", NO_METHOD)]),
+    "a method that is a list": (calendar("METHOD:REQUEST", method=["REQUEST"]), [("calendar.method", NO_METHOD)]),
+    "a calendar of another method": (calendar("METHOD:CANCEL"), [("calendar.content", "has METHOD:CANCEL, but the method is REQUEST")]),
+    "a calendar of another, folded method": (calendar("MET\r\n HOD;X=Y:CAN\r\n\tCEL"), [("calendar.content", "has METHOD:CANCEL, but the method is REQUEST")]),
+    "a calendar without a method": (calendar("X-METHOD:REQUEST", "DESCRIPTION:METHOD:REQUEST"), [("calendar.content", "must have one METHOD")]),
+    "a calendar of two methods": (calendar("METHOD:REQUEST", "METHOD:CANCEL"), [("calendar.content", "must have one METHOD")]),
+    "a calendar of two lines of a method": (calendar("METHOD:REQUEST", "METHOD:REQUEST", end="\n"), [("calendar.content", "must have one METHOD")]),
+    "a calendar that is cut off": ({"calendar": {"method": "REQUEST", "content": "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\n"}}, [("calendar.content", NO_CALENDAR)]),
+    "a calendar behind something else": ({"calendar": {"method": "REQUEST", "content": " " + calendar("METHOD:REQUEST")["calendar"]["content"]}},
+                                         [("calendar.content", NO_CALENDAR)]),
+    "a calendar that is a number": ({"calendar": {"method": "REQUEST", "content": 7}}, [("calendar.content", NOT_A_TEXT)]),
+    "a calendar too long": (calendar("METHOD:REQUEST", "X:" + "x" * 1_000_000), [("calendar.content", "is longer than 1000000 octets")]),
+    "a link that is a text": ({"unsubscribe": "https://shop.example.test/u"}, [("unsubscribe", "must be an object with url and, if you like, mailto")]),
+    "an address without a link": ({"unsubscribe": {"mailto": "leave@example.test"}}, [("unsubscribe.url", "is missing")]),
+    "a link's unknown field": (link(text="leave"), [("unsubscribe.text", NO_FIELD)]),
+    "a link that is a number": (link(7), [("unsubscribe.url", NOT_A_TEXT)]),
+    "a link that is not secure": (link("http://shop.example.test/u"), [("unsubscribe.url", NO_LINK)]),
+    "a link of another kind": (link("mailto:leave@example.test"), [("unsubscribe.url", NO_LINK)]),
+    "a link to nowhere": (link("https://"), [("unsubscribe.url", NO_LINK)]),
+    "a link with a line break": (link("https://shop.example.test/\r\nBcc: x@y.z"), [("unsubscribe.url", NO_LINK)]),
+    "a link that ends in a line break": (link("https://shop.example.test/\n"), [("unsubscribe.url", NO_LINK)]),
+    "a link with a blank": (link("https://shop.example.test/a b"), [("unsubscribe.url", NO_LINK)]),
+    "a link that ends early": (link("https://shop.example.test/>, <http://evil.test/"), [("unsubscribe.url", NO_LINK)]),
+    "a link with a comma": (link("https://shop.example.test/?a,b"), [("unsubscribe.url", NO_LINK)]),
+    "a link with brackets": (link("https://shop.example.test/?a[]=b"), [("unsubscribe.url", NO_LINK)]),
+    "a link with an accent": (link("https://shöp.example.test/"), [("unsubscribe.url", NO_LINK)]),
+    "a link too long": (link("https://shop.example.test/" + "x" * 875), [("unsubscribe.url", "is longer than 900 octets")]),
+    "an address to leave that is none": (link(mailto="Leave <leave@example.test>"), [("unsubscribe.mailto", '"Leave <leave@example.test>" is not an e-mail address')]),
+    "an address to leave that is empty": (link(mailto=""), [("unsubscribe.mailto", "the e-mail address is empty")]),
+    "an address to leave that is a number": (link(mailto=7), [("unsubscribe.mailto", NOT_A_TEXT)]),
+    "a link twice": ({**link(), "headers": {"list-unsubscribe": "<https://x.test>", "List-Unsubscribe-Post": "x"}},
+                     [(f"headers.{name}", 'says what "unsubscribe" says: give one of them') for name in ("list-unsubscribe", "List-Unsubscribe-Post")]),
     "no recipient": ({"to": []}, [("to", "no recipient: give to, cc or bcc")]),
     "recipients that are null": ({"to": None}, [("to", "no recipient: give to, cc or bcc")]),
 }
@@ -174,6 +225,7 @@ def test_a_thousand_recipients_are_accepted_and_one_more_is_refused(shared_store
     ({"text": "x" * 1001}, "text"),
     ({"text": "ä" * 400, "html": "ä" * 101}, "text"),
     ({"text": "x", "attachments": [file(content=base64.b64encode(b"y" * 500).decode())] * 2}, "attachments"),
+    ({"text": "x" * 500, **calendar("METHOD:REQUEST", "X:" + "x" * 450)}, "text"),
 ])
 def test_a_message_over_the_limit_is_refused_and_one_of_that_size_is_not(store, fields, named):
     store.root.rows("UPDATE mailroom.installation SET max_message_size = 1000")

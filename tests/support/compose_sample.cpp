@@ -70,18 +70,35 @@ std::string from_base64(std::string_view text)
 }
 
 struct Sample {
-    std::string uid, message_id;
+    std::string uid, message_id, calendar;
     std::optional<std::string> text, html;
     std::vector<std::string> contents; // of the attachments
 };
 
+// "priority": "high", "unsubscribe": {"url", "mailto"}, "calendar": {"method", "content"}; each may be missing or null.
+void add_optional(mime::Message& message, const json::object& object, Sample& sample)
+{
+    const auto object_of = [&](const char* key) {
+        const json::value* value = object.if_contains(key);
+        return value == nullptr || value->is_null() ? nullptr : &value->as_object();
+    };
+    if (const auto priority = optional_text_of(object, "priority"))
+        message.priority = mime::priority_from(*priority).value();
+    if (const json::object* unsubscribe = object_of("unsubscribe")) {
+        message.unsubscribe = {mime::HttpsUrl::make(text_of(*unsubscribe, "url")).value(), std::nullopt};
+        if (const auto mailto = optional_text_of(*unsubscribe, "mailto"))
+            message.unsubscribe->mailto = MailAddress::parse(*mailto).value();
+    }
+    if (const json::object* calendar = object_of("calendar")) {
+        sample.calendar = text_of(*calendar, "content");
+        message.calendar = {mime::CalendarMethod::make(text_of(*calendar, "method")).value(), sample.calendar};
+    }
+}
+
 mime::Message message_of(const json::object& object, Sample& sample)
 {
-    sample = {text_of(object, "uid"),
-              text_of(object, "message_id"),
-              optional_text_of(object, "text"),
-              optional_text_of(object, "html"),
-              {}};
+    sample = {text_of(object, "uid"),           text_of(object, "message_id"),    {},
+              optional_text_of(object, "text"), optional_text_of(object, "html"), {}};
     mime::Message message{.uid = sample.uid,
                           .message_id = sample.message_id,
                           .date = std::chrono::sys_seconds(std::chrono::seconds(object.at("date").as_int64())),
@@ -91,12 +108,16 @@ mime::Message message_of(const json::object& object, Sample& sample)
                           .cc = addresses_of(object, "cc"),
                           .reply_to = addresses_of(object, "reply_to"),
                           .subject = HeaderText::make(text_of(object, "subject")).value(),
+                          .priority = mime::Priority::normal,
+                          .unsubscribe = std::nullopt,
                           .headers = {},
                           .text = sample.text,
                           .html = sample.html,
+                          .calendar = std::nullopt,
                           .attachments = {}};
     if (const auto sender = optional_text_of(object, "sender"))
         message.sender = MailAddress::parse(*sender).value();
+    add_optional(message, object, sample);
     for (const auto& [name, value] : object.at("headers").as_object())
         message.headers.emplace_back(HeaderName::make(name).value(),
                                      HeaderText::make(std::string(value.as_string())).value());

@@ -185,17 +185,23 @@ Body examine(std::string_view text)
 {
     const Findings found = look_at(text);
     const std::size_t normalised = text.size() + found.lf + found.cr;
-    Body body{text, TransferEncoding::seven_bit, line_ends(found), normalised};
-    if (found.encoded > text.size() / base64_share) {
-        body.encoding = TransferEncoding::base64;
-        body.max_size = static_cast<std::size_t>(base64_lines_size(normalised));
-    } else if (found.encoded > 0 || found.needs_encoding) {
+    Body body{text, TransferEncoding::seven_bit, line_ends(found), normalised, normalised};
+    if (found.encoded > text.size() / base64_share)
+        return as_base64(body);
+    if (found.encoded > 0 || found.needs_encoding) {
         body.encoding = TransferEncoding::quoted_printable;
         const std::size_t equals = static_cast<std::size_t>(std::ranges::count(text, '='));
         const std::size_t lines = found.crlf + found.lf + found.cr + 1;
         const std::size_t octets = normalised + 2 * (found.encoded + equals + lines); // a line's first or last may grow
         body.max_size = octets + octets / 14 + 8; // a soft break of 3 after at least 73, and the next may grow by 2
     }
+    return body;
+}
+
+Body as_base64(Body body)
+{
+    body.encoding = TransferEncoding::base64;
+    body.max_size = static_cast<std::size_t>(base64_lines_size(body.octets));
     return body;
 }
 

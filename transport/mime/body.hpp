@@ -21,6 +21,7 @@ struct Body {
     std::string_view text;
     TransferEncoding encoding = TransferEncoding::seven_bit;
     LineEnds line_ends = LineEnds::all_crlf;
+    std::size_t octets = 0;   // with its line ends as CRLF, before it is encoded
     std::size_t max_size = 0; // octets that append_body will not exceed
 };
 
@@ -29,6 +30,7 @@ struct Body {
 inline constexpr std::string_view boundary_start = "=_";
 
 Body examine(std::string_view text);
+Body as_base64(Body body);                             // the same text, whatever is in it
 void append_body(std::string& out, const Body& body);  // its last line ends as the text does: with a CRLF or without
 std::string_view to_string(TransferEncoding encoding); // as Content-Transfer-Encoding has it
 

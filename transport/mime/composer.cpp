@@ -2,6 +2,7 @@
 
 #include "transport/mime/body.hpp"
 #include "transport/mime/header_field.hpp"
+#include "transport/mime/optional_fields.hpp"
 #include "transport/mime/parameter.hpp"
 
 #include <algorithm>
@@ -13,6 +14,7 @@ namespace {
 struct Parts {
     std::optional<Body> text;
     std::optional<Body> html;
+    std::optional<Body> calendar;
     std::vector<std::size_t> inlines; // indices of attachments that the HTML shows
     std::vector<std::size_t> files;   // and of the others
 };
@@ -24,6 +26,8 @@ Parts parts_of(const Message& message)
         parts.text = examine(message.text.value_or(""));
     if (message.html)
         parts.html = examine(*message.html);
+    if (message.calendar)
+        parts.calendar = examine(message.calendar->content);
     for (std::size_t i = 0; i < message.attachments.size(); ++i) {
         const bool shown = parts.html && message.attachments[i].content_id;
         (shown ? parts.inlines : parts.files).push_back(i);
@@ -43,6 +47,9 @@ std::size_t literal_size(const Message& message, const Parts& parts)
         size += name.str().size() + text.str().size() + 8;
     size += parts.text ? parts.text->max_size : 0;
     size += parts.html ? parts.html->max_size : 0;
+    if (parts.calendar)
+        size += attachment + parts.calendar->max_size + as_base64(*parts.calendar).max_size;
+    size += message.unsubscribe ? mailbox + HttpsUrl::max_size : 0;
     return size + message.attachments.size() * attachment;
 }
 
@@ -84,9 +91,12 @@ void append_header(std::string& out, const Message& message)
     out += "Message-ID: <";
     append_id(out, message.message_id, 512, is_message_id_char);
     out += ">\r\n";
+    append_priority(out, message.priority);
+    if (message.unsubscribe)
+        append_unsubscribe(out, *message.unsubscribe);
     bool says_who_submitted = false;
     for (const auto& [name, text] : message.headers) {
-        if (is_written_by_composer(name))
+        if (is_written_by_composer(name) || is_said_otherwise(message, name))
             continue;
         append_producers_header(out, name, text);
         says_who_submitted = says_who_submitted || equals_ignoring_ascii_case(name.str(), "Auto-Submitted");
@@ -96,7 +106,8 @@ void append_header(std::string& out, const Message& message)
     out += "MIME-Version: 1.0\r\n";
 }
 
-// Writes the tree mixed( alternative( text, related( html, inlines )), files ); a level with one child is that child.
+// Writes the tree mixed( alternative( text, related( html, inlines ), calendar ), files, the calendar once more ); a
+// level with one child is that child.
 // Each member function writes one level: its Content-* fields, the blank line, and what is below.
 class Tree {
 public:
@@ -116,7 +127,7 @@ public:
 private:
     void mixed()
     {
-        if (parts_.files.empty())
+        if (parts_.files.empty() && !parts_.calendar)
             return alternative();
         open("mixed", '1');
         next_part('1');
@@ -125,20 +136,32 @@ private:
             next_part('1');
             attachment(index, Disposition::attachment);
         }
+        if (parts_.calendar) {
+            next_part('1');
+            calendar_file();
+        }
         close('1');
     }
 
     void alternative()
     {
-        if (!parts_.text)
-            return related();
-        if (!parts_.html)
+        if (!parts_.calendar && !parts_.html)
             return text("plain", *parts_.text);
+        if (!parts_.calendar && !parts_.text)
+            return related();
         open("alternative", '2');
-        next_part('2');
-        text("plain", *parts_.text);
-        next_part('2');
-        related();
+        if (parts_.text) {
+            next_part('2');
+            text("plain", *parts_.text);
+        }
+        if (parts_.html) {
+            next_part('2');
+            related();
+        }
+        if (parts_.calendar) { // the last is what a reader that understands it prefers (RFC 2046 section 5.1.4)
+            next_part('2');
+            text("calendar; method=" + message_.calendar->method.str(), *parts_.calendar);
+        }
         close('2');
     }
 
@@ -154,6 +177,16 @@ private:
             attachment(index, Disposition::shown_inline);
         }
         close('3');
+    }
+
+    // For readers that do not take the alternative for an invitation; the same octets.
+    void calendar_file()
+    {
+        append_content_type(out_, *MediaType::make("application/ics"), "invite.ics");
+        out_ += "Content-Transfer-Encoding: base64\r\n";
+        append_content_disposition(out_, Disposition::attachment, "invite.ics");
+        out_ += "\r\n";
+        append_body(out_, as_base64(*parts_.calendar));
     }
 
     void text(std::string_view subtype, const Body& body)

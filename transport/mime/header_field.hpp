@@ -46,7 +46,7 @@ void append_unstructured(std::string& out, std::string_view name, const HeaderTe
 // blanks, as long as they are US-ASCII.
 void append_producers_header(std::string& out, const HeaderName& name, const HeaderText& text);
 
-// Not US-ASCII addresses stand in UTF-8 (RFC 6532): such a message goes over SMTPUTF8 alone.
+// A local part that is not US-ASCII stands in UTF-8 (RFC 6532): such a message goes over SMTPUTF8 alone.
 void append_addresses(std::string& out, std::string_view name, const std::vector<NamedAddress>& addresses);
 void append_address(std::string& out, std::string_view name, const NamedAddress& address);
 

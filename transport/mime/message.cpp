@@ -38,6 +38,41 @@ Result<ContentId> ContentId::make(std::string_view text)
     return ContentId(std::string(text));
 }
 
+Result<CalendarMethod> CalendarMethod::make(std::string_view text)
+{
+    constexpr std::array<std::string_view, 8> methods = {"PUBLISH", "REQUEST", "REPLY",   "ADD",
+                                                         "CANCEL",  "REFRESH", "COUNTER", "DECLINECOUNTER"};
+    for (const std::string_view method : methods) {
+        if (equals_ignoring_ascii_case(text, method))
+            return CalendarMethod(std::string(method));
+    }
+    return Error{"not a calendar's method (PUBLISH, REQUEST, REPLY, ADD, CANCEL, REFRESH, COUNTER or DECLINECOUNTER)"};
+}
+
+Result<HttpsUrl> HttpsUrl::make(std::string_view text)
+{
+    constexpr std::string_view scheme = "https://";
+    constexpr std::string_view marks = "-._~:/?#@!$&'()*+;=%";
+    const auto allowed = [&](char c) { return is_alnum(c) || marks.find(c) != std::string_view::npos; };
+    if (text.size() > max_size)
+        return Error{"the link is longer than 900 octets"};
+    if (!text.starts_with(scheme) || text.size() == scheme.size() || !is_alnum(text[scheme.size()]) ||
+        !std::ranges::all_of(text, allowed))
+        return Error{"not an https link (https://host/... of printable US-ASCII characters, others as %XX)"};
+    return HttpsUrl(std::string(text));
+}
+
+Result<Priority> priority_from(std::string_view text)
+{
+    if (text == "high")
+        return Priority::high;
+    if (text == "normal")
+        return Priority::normal;
+    if (text == "low")
+        return Priority::low;
+    return Error{"not a priority (high, normal or low)"};
+}
+
 bool is_written_by_composer(const HeaderName& name)
 {
     constexpr std::array<std::string_view, 12> ours = {"date",       "from",         "sender",      "reply-to",

@@ -57,10 +57,10 @@ TEST(MailAddress, KeepsTheLimitsOfRfc5321)
     EXPECT_FALSE(MailAddress::parse("b" + most));
 }
 
-TEST(MailAddress, BeyondAsciiNeedsSmtpUtf8)
+TEST(MailAddress, BeyondAsciiBeforeTheAtNeedsSmtpUtf8)
 {
     EXPECT_TRUE(MailAddress::parse("jörg@example.com").value().needs_smtputf8());
-    EXPECT_TRUE(MailAddress::parse("a@bücher.example").value().needs_smtputf8());
+    EXPECT_FALSE(MailAddress::parse("a@bücher.example").value().needs_smtputf8()); // its domain goes as A-labels
     EXPECT_FALSE(MailAddress::parse("a@xn--bcher-kva.example").value().needs_smtputf8());
 }
 
@@ -68,6 +68,62 @@ TEST(MailAddress, IsTheSameInAnyCaseOfAscii)
 {
     EXPECT_EQ(MailAddress::parse("Ann@Example.COM").value(), MailAddress::parse("ann@example.com").value());
     EXPECT_FALSE(MailAddress::parse("ann@example.com").value() == MailAddress::parse("bob@example.com").value());
+}
+
+TEST(MailAddress, HasItsDomainInALabelsForMachinesAndAsItWasGivenForPeople)
+{
+    const MailAddress address = MailAddress::parse(" Jörg@Bücher.example ").value();
+    EXPECT_EQ(address.str(), "Jörg@xn--bcher-kva.example");
+    EXPECT_EQ(address.written(), "Jörg@Bücher.example");
+    EXPECT_EQ(address.local_part(), "Jörg");
+    EXPECT_EQ(address.domain(), "xn--bcher-kva.example");
+    EXPECT_EQ(to_string(NamedAddress::parse("Jörg <Jörg@Bücher.example>").value()), "Jörg <Jörg@Bücher.example>");
+    const MailAddress plain = MailAddress::parse("Ann@A--b.Example.COM").value();
+    EXPECT_EQ(plain.str(), "Ann@A--b.Example.COM"); // US-ASCII is left as it is
+    EXPECT_EQ(plain.written(), plain.str());
+}
+
+TEST(MailAddress, HasTheDomainThatNameServersKnow)
+{
+    const auto domain = [](std::string_view text) { return std::string(MailAddress::parse(text).value().domain()); };
+    EXPECT_EQ(domain("a@straße.example"), "xn--strae-oqa.example"); // IDNA2008: not strasse
+    EXPECT_EQ(domain("a@例子.广告"), "xn--fsqu00a.xn--4rr70v");
+    EXPECT_EQ(domain("a@παράδειγμα.δοκιμή"), "xn--hxajbheg2az3al.xn--jxalpdlp");
+    EXPECT_EQ(domain("a@مثال.إختبار"), "xn--mgbh0fb.xn--kgbechtv");
+    EXPECT_EQ(domain("a@MÜLLER.Example"), "xn--mller-kva.example");
+    EXPECT_EQ(domain("a@mu\xCC\x88ller.example"), "xn--mller-kva.example"); // u and a combining diaeresis
+    EXPECT_EQ(domain("a@例子。测试"), "xn--fsqu00a.xn--0zwm56d");           // the full stop of Chinese keyboards
+}
+
+TEST(MailAddress, IsTheSameInEitherFormOfItsDomain)
+{
+    EXPECT_EQ(MailAddress::parse("a@bücher.example").value(), MailAddress::parse("A@XN--BCHER-KVA.example").value());
+    EXPECT_EQ(MailAddress::parse("a@BÜCHER.example").value(), MailAddress::parse("a@bücher.example").value());
+    EXPECT_FALSE(MailAddress::parse("a@bücher.example").value() == MailAddress::parse("a@bucher.example").value());
+}
+
+TEST(MailAddress, RefusesADomainThatNoNameServerCanKnowAndSaysWhy)
+{
+    for (const std::string_view bad :
+         {"a@\xE2\x98\x83.example", "a@😀.example", "a@ü\xE2\x80\x8D.example", "a@\xCC\x88u.example",
+          "a@bücher\xE2\x80\xAE.example", "a@ü／x.example", "a@ü＠x.example", "a@ü_x.example", "a@אa.example",
+          "a@-ü.example", "a@ü。。example", "a@xn--ü.example"})
+        EXPECT_FALSE(MailAddress::parse(bad)) << bad;
+    EXPECT_THAT(
+        MailAddress::parse("a@😀.example").error().text,
+        HasSubstr("\"a@😀.example\" is not an e-mail address: mail servers know no such domain name (IDNA2008): "));
+}
+
+TEST(MailAddress, KeepsTheLimitsInALabelsToo)
+{
+    const std::string label = "一泯诞天砘震摒荁傌潻蹪宵窤馓曞藍匘爇郶幁細"; // 63 octets, and 68 as an A-label
+    ASSERT_EQ(label.size(), 63U);
+    EXPECT_FALSE(MailAddress::parse("a@" + label + ".example"));
+    std::string domain = "example";
+    while (domain.size() + 6 <= MailAddress::max_size - 2)
+        domain = "яä." + domain; // 5 octets, and more as an A-label
+    EXPECT_FALSE(MailAddress::parse("a@" + domain));
+    EXPECT_TRUE(MailAddress::parse("a@яä.яä.example"));
 }
 
 TEST(MailAddress, SaysWhatIsWrongAndShowsTheAddressWithoutItsControlCharacters)

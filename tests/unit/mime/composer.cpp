@@ -126,6 +126,35 @@ TEST(Composer, LeavesOutProducersHeadersThatWouldContradictItsOwn)
     EXPECT_THAT(octets(forged), Not(HasSubstr("forged")));
 }
 
+TEST(Composer, KeepsTheThreadThatAnAnswerBelongsTo)
+{
+    Message answer = message();
+    answer.headers = {
+        {HeaderName::make("In-Reply-To").value(), header_text("<question@erp.example>")},
+        {HeaderName::make("References").value(), header_text("<first@erp.example> <question@erp.example>")}};
+    EXPECT_EQ(field(octets(answer), "In-Reply-To"), "In-Reply-To: <question@erp.example>");
+    EXPECT_EQ(field(octets(answer), "References"), "References: <first@erp.example> <question@erp.example>");
+}
+
+// Who gets a copy without the others' knowledge is the envelope's: no member and no header of a Message can say it.
+TEST(Composer, WritesABccInNoForm)
+{
+    Message full = message();
+    full.sender = address("robot@example.com");
+    full.cc = {named("Bcc: c", "c@example.org")};
+    full.reply_to = {named("Bcc", "r@example.com")};
+    full.subject = header_text("Bcc: x@example.com");
+    full.text = full.html = "Bcc: x@example.com";
+    full.priority = Priority::high;
+    for (const char* name : {"Bcc", "BCC", "bcc", "Resent-Bcc"})
+        full.headers.emplace_back(HeaderName::make(name).value(), header_text("hidden@example.com"));
+    const std::string written = octets(full);
+    EXPECT_THAT(written, Not(HasSubstr("hidden@example.com")));
+    const std::string header = written.substr(0, written.find("\r\n\r\n"));
+    for (const std::string_view line : lines(header))
+        EXPECT_FALSE(ascii_lower(line.substr(0, line.find(':'))).ends_with("bcc")) << line;
+}
+
 TEST(Composer, NamesUndisclosedRecipientsWhereNoneIsShown)
 {
     Message hidden = message();
@@ -220,6 +249,54 @@ TEST(Composer, StartsEveryPieceAtTheStartOfALineAndKnowsTheSizeOfAll)
             }
         }
     }
+}
+
+TEST(Composer, KnowsItsSizeAndRepeatsItsOctetsWhateverAMessageHas)
+{
+    for (unsigned which = 0; which < 1U << 8; ++which) {
+        const auto has = [&](unsigned bit) { return (which >> bit & 1U) != 0; };
+        Message some = message();
+        if (has(0))
+            some.text = "Grüße\n.\n";
+        if (has(1))
+            some.html = "<p>日本</p>";
+        if (has(2))
+            some.calendar = {CalendarMethod::make("REQUEST").value(), "BEGIN:VCALENDAR\nMETHOD:REQUEST\rEND:VCALENDAR"};
+        if (has(3))
+            some.attachments.push_back(attachment("größe.pdf", "application/pdf", 58));
+        if (has(4))
+            some.attachments.push_back(inline_image("l.png", "logo@x", 57));
+        if (has(5))
+            some.unsubscribe = {HttpsUrl::make("https://shop.example/u").value(), address("größe@bücher.example")};
+        if (has(6))
+            some.priority = Priority::low;
+        if (has(7))
+            some.sender = address("robot@bücher.example");
+        const std::string written = octets(some);
+        ASSERT_EQ(compose(some).size, written.size()) << which;
+        ASSERT_EQ(octets(some), written) << which;
+        ASSERT_TRUE(std::ranges::all_of(written, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) << which;
+        ASSERT_THAT(lines(written), testing::Each(testing::SizeIs(testing::Le(78U)))) << which;
+    }
+}
+
+TEST(Composer, HoldsNoOctetOfTheAttachments)
+{
+    constexpr std::uint64_t size = 25ULL << 20;
+    Message heavy = message();
+    heavy.html = "<p>";
+    for (int i = 0; i < 50; ++i)
+        heavy.attachments.push_back(i % 2 == 0 ? attachment("file.pdf", "application/pdf", size)
+                                               : inline_image("image.png", "i" + std::to_string(i), size));
+    const Composition composition = compose(heavy);
+    std::size_t held = 0;
+    for (const Piece& piece : composition.pieces) {
+        if (const auto* literal = std::get_if<std::string>(&piece))
+            held += literal->capacity();
+    }
+    EXPECT_LT(held, 64U << 10);
+    EXPECT_GT(composition.size, 50 * base64_lines_size(size));
+    EXPECT_LT(composition.size, 50 * base64_lines_size(size) + held);
 }
 
 TEST(Composer, KnowsTheSizeOfAnAttachmentThatIsLargerThanMemory)

@@ -47,9 +47,12 @@ inline Message message()
             .cc = {},
             .reply_to = {},
             .subject = header_text("Hello"),
+            .priority = Priority::normal,
+            .unsubscribe = std::nullopt,
             .headers = {},
             .text = std::nullopt,
             .html = std::nullopt,
+            .calendar = std::nullopt,
             .attachments = {}};
 }
 

@@ -53,6 +53,12 @@ TEST(AddressingOf, NamesAnAddressOnceHoweverItIsWritten)
     EXPECT_THAT(addressing_of(content, samples::identity()).value().positions, ElementsAre(0, 1));
 }
 
+TEST(AddressingOf, NamesADomainAsMailServersKnowItAndOnce)
+{
+    const queue::MessageContent content = samples::content({"a@Bücher.example", "a@xn--bcher-kva.example"});
+    EXPECT_THAT(envelope_of(content), ElementsAre("a@xn--bcher-kva.example"));
+}
+
 TEST(AddressingOf, LeavesOutWhoWasServedOrRefused)
 {
     queue::MessageContent content = samples::content({"a@x.de", "b@x.de", "c@x.de", "d@x.de"});
@@ -146,6 +152,45 @@ TEST(MessageOf, TakesEverythingFromTheContentAndTheIdentity)
     EXPECT_EQ(message.attachments[1].content_id.value().str(), "logo");
 }
 
+TEST(MessageOf, TakesPriorityCalendarAndTheLinkToUnsubscribe)
+{
+    const queue::Claimed claimed = samples::claimed();
+    const rules::Identity identity = samples::identity();
+    queue::MessageContent content = samples::content({"a@x.de"});
+    const auto plain = message_of(claimed, content, identity, "m").value();
+    EXPECT_EQ(plain.priority, mime::Priority::normal);
+    EXPECT_FALSE(plain.calendar);
+    EXPECT_FALSE(plain.unsubscribe);
+
+    content.priority = "low";
+    content.calendar = {"cancel", "BEGIN:VCALENDAR"};
+    content.unsubscribe = {"https://x.de/u", samples::address("leave@x.de")};
+    const auto full = message_of(claimed, content, identity, "m").value();
+    EXPECT_EQ(full.priority, mime::Priority::low);
+    EXPECT_EQ(full.calendar.value().method.str(), "CANCEL");
+    EXPECT_EQ(full.calendar.value().content, "BEGIN:VCALENDAR");
+    EXPECT_EQ(full.unsubscribe.value().url.str(), "https://x.de/u");
+    EXPECT_EQ(full.unsubscribe.value().mailto, samples::address("leave@x.de"));
+}
+
+TEST(MessageOf, NamesWhatOfThemCannotBeComposed)
+{
+    const queue::Claimed claimed = samples::claimed();
+    const rules::Identity identity = samples::identity();
+    const auto said = [&](const queue::MessageContent& content) {
+        return message_of(claimed, content, identity, "m").error().text;
+    };
+    queue::MessageContent content = samples::content({"a@x.de"});
+    content.priority = "urgent";
+    EXPECT_THAT(said(content), HasSubstr("the priority: "));
+    content.priority.clear();
+    content.calendar = {"INVITE", ""};
+    EXPECT_THAT(said(content), HasSubstr("the calendar: "));
+    content.calendar.reset();
+    content.unsubscribe = {"http://x.de/u", std::nullopt};
+    EXPECT_THAT(said(content), HasSubstr("the link to unsubscribe: "));
+}
+
 TEST(MessageOf, SaysWhyItCannotBeComposed)
 {
     const queue::Claimed claimed = samples::claimed();
@@ -175,6 +220,15 @@ TEST(PinnedIdentity, IsReadAsItWasWritten)
         EXPECT_EQ(read->from, pinned.from);
         EXPECT_EQ(read->sender, pinned.sender);
     }
+}
+
+TEST(PinnedIdentity, IsKeptAsPeopleWroteIt)
+{
+    const rules::PinnedIdentity pinned{{{}, samples::address("a@Bücher.example")},
+                                       samples::address("b@Bücher.example")};
+    const auto read = pinned_from(to_json(pinned)).value();
+    EXPECT_EQ(read.from.address.written(), "a@Bücher.example");
+    EXPECT_EQ(read.sender.value().written(), "b@Bücher.example");
 }
 
 TEST(PinnedIdentity, IsNoneWhereNothingIsStored)
