@@ -44,8 +44,8 @@ class Readers:
 
 @pytest.fixture(scope="module")
 def readers():
-    mime_oracle.test_program("compose_sample")
-    mime_oracle.test_program("gmime_reader", "libgmime-3.0-dev")
+    mime_oracle.built_program("compose_sample")
+    mime_oracle.built_program("gmime_reader", "libgmime-3.0-dev")
     with ThreadPoolExecutor(PROCESSORS) as pool:
         yield Readers(pool)
         pool.shutdown(cancel_futures=True)

@@ -93,5 +93,5 @@ class PrivateExim(SubmissionServer):
         return super().log() + (file.read_text(errors="replace") if file.exists() else "")
 
     def connections(self):
-        """How many clients have logged in or tried to send so far."""
+        """How many clients have connected so far, the test of its start among them."""
         return sum("SMTP connection from" in line and "closed" not in line and "lost" not in line for line in self.log().splitlines())

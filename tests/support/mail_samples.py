@@ -7,9 +7,8 @@ import base64
 import copy
 import random
 
-# What compose_sample may know besides what all samples have; names that stand here are given to some samples.
-SWITCHED_ON = frozenset()
-EXTRAS = ("calendar", "priority", "unsubscribe")
+EXTRAS = ("calendar", "priority", "unsubscribe")  # what compose_sample may know besides what all samples have
+SWITCHED_ON = frozenset()  # those of EXTRAS that it knows, to be given to some samples
 
 ALPHABETS = {
     "latin": "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
