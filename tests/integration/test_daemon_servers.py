@@ -192,7 +192,7 @@ def test_a_wrong_password_pauses_the_account_until_it_is_right(erp, mailroom, se
 
 
 def test_each_server_offers_what_its_maker_says(server):
-    """So that these tests are known to run with PIPELINING and without, with SMTPUTF8 and without."""
+    """So that these tests are known to run with PIPELINING and without."""
     with smtplib.SMTP("localhost", server.port, timeout=20) as connection:
         connection.ehlo()
         offers = (connection.has_extn("pipelining"), connection.has_extn("size"), connection.has_extn("starttls"))
