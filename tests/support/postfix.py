@@ -143,7 +143,7 @@ class PrivatePostfix:
             message_size_limit=message_size_limit, keeper_uid=keeper.pw_uid, keeper_gid=keeper.pw_gid,
             cert_file=certificate.cert_file, key_file=certificate.key_file, more=more,
             sender_restrictions="reject_sender_login_mismatch" if senders else "",
-            admission="permit_sasl_authenticated, reject" if login == "required" else "permit"))
+            admission="permit_sasl_authenticated, reject" if login == "required" else "reject_unauth_destination, permit"))
         self._write("master.cf", MASTER_CF.format(port=self.port, tls_port=self.tls_port))
         self._write("sasl/smtpd.conf", SMTPD_SASL.format(directory=self.directory))
         self._write("senders", "".join(f"{address} {owner}\n" for address, owner in (senders or {}).items()))

@@ -63,6 +63,7 @@ void take_encoded_word(std::string& out, std::string_view& text, WordEncoding en
     const std::size_t payload = std::min(room, max_encoded_word) - frame_size;
     std::size_t end = 0;  // never inside a character (RFC 2047 section 5)
     std::size_t size = 0; // of text[0, end) in q
+    std::size_t unpadded = 0;
     while (end < text.size()) {
         const std::size_t next = character_end(text, end);
         size += q_size(text.substr(end, next - end));
@@ -70,7 +71,12 @@ void take_encoded_word(std::string& out, std::string_view& text, WordEncoding en
         if (!fits && end != 0)
             break;
         end = next;
+        if (end % 3 == 0)
+            unpadded = end;
     }
+    // Readers exist that join the words of a run before they decode them, and drop all behind the first padding.
+    if (encoding == WordEncoding::b && end < text.size() && unpadded != 0)
+        end = unpadded;
     out += encoding == WordEncoding::q ? frame_q : frame_b;
     if (encoding == WordEncoding::q)
         append_q(out, text.substr(0, end));

@@ -104,12 +104,13 @@ void HeaderField::fold()
 {
     out_ += "\r\n";
     line_start_ = out_.size();
+    max_column_ = fold_column;
 }
 
 void HeaderField::blank(std::size_t next, std::string_view blanks)
 {
     // Right behind the name a fold would win little, and some readers take the field for an empty one.
-    if (column() + blanks.size() + next > fold_column && out_.size() != body_start_)
+    if (column() + blanks.size() + next > max_column_ && out_.size() != body_start_)
         fold();
     out_ += blanks;
 }
@@ -122,6 +123,7 @@ void HeaderField::encoded_words(std::string_view text)
             fold();
         out_ += ' ';
         take_encoded_word(out_, text, encoding, max_encoded_line - column());
+        max_column_ = max_encoded_line;
     }
 }
 

@@ -33,6 +33,7 @@ private:
     std::string& out_;
     std::size_t line_start_;
     std::size_t body_start_;
+    std::size_t max_column_ = fold_column; // of this line; lower once it has an encoded word
 };
 
 // What a reader sees is what the producer wrote, blanks at the ends included.

@@ -188,6 +188,19 @@ TEST(Addresses, ThatAreNotAsciiStandInUtf8BeforeTheAtWhileTheirNamesAreEncoded)
     EXPECT_EQ(to({named("Jörg", "jörg@bücher.example")}), "To: =?UTF-8?B?SsO2cmc=?= <jörg@xn--bcher-kva.example>\r\n");
 }
 
+// RFC 2047 section 2: "Each line of a header field that contains one or more 'encoded-word's is limited to 76
+// characters".
+TEST(Addresses, KeepLinesWithEncodedWordsTo76CharactersWhereverTheAddressEnds)
+{
+    for (std::size_t size = 12; size <= 64; ++size) {
+        const std::string local(size - 11, 'l');
+        const std::string field = to({{header_text("größe"), MailAddress::parse(local + "@example.de").value()},
+                                      {header_text("größe"), MailAddress::parse("b@example.de").value()}});
+        for (const std::string_view line : lines(field))
+            EXPECT_TRUE(line.size() <= 76 || line.find("=?UTF-8?") == std::string_view::npos) << line;
+    }
+}
+
 TEST(Date, IsWrittenInUtcWithANumericZone)
 {
     EXPECT_EQ(date(0), "Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n");
