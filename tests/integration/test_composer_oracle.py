@@ -111,7 +111,7 @@ def test_what_no_header_may_have_is_refused_by_the_checks():
     assert mime_oracle.complaints([sample for _, sample in odd]) == []
 
 
-def test_an_address_that_is_not_ascii_stands_in_utf_8_and_only_there():
+def test_a_local_part_that_is_not_ascii_stands_in_utf_8_and_nothing_else_does():
     samples = []
     for number in range(50):
         generator = mail_samples.Generator(f"{SEED}-utf8-{number}")
@@ -121,7 +121,7 @@ def test_an_address_that_is_not_ascii_stands_in_utf_8_and_only_there():
         mime_oracle.octets_are_safe(octets, ascii_only=False)
         local_part, _, domain = sample["to"][0]["address"].rpartition("@")
         [(name, address)] = mime_oracle.gmime_people(found["to"])
-        assert name == "Jörg" and address.rpartition("@")[0] == local_part
-        assert address.rpartition("@")[2] == domain.encode("idna").decode()
-        assert octets.count(b"<" + address.encode() + b">") == 1
-        assert octets.replace(address.encode(), b"").isascii()
+        assert name == "Jörg" and address == sample["to"][0]["address"], "GMime shows the domain as people write it"
+        written = f"{local_part}@{domain.encode('idna').decode()}".encode()
+        assert octets.count(b"<" + written + b">") == 1
+        assert octets.replace(written, b"").isascii()

@@ -181,7 +181,7 @@ class Generator:
             "html": None if shape in (0, 2, 3) else self.html(attachments),
             "attachments": attachments,
         }
-        extras = {name: getattr(self, name)() for name in EXTRAS if self.chance(0.2)}
+        extras = {name: getattr(self, name)() for name in ("calendar", "priority", "unsubscribe") if self.chance(0.2)}
         return {**result, **extras}
 
     def priority(self):
