@@ -77,7 +77,7 @@ bool Connection::is_alive()
 
 bool Connection::reusable() const
 {
-    return link_ != LinkState::unusable && !wire_->loss();
+    return link_ != LinkState::unusable && !begun_ && !wire_->loss();
 }
 
 void Connection::stop()

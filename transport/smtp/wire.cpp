@@ -253,8 +253,9 @@ asio::awaitable<Wire::Written> Wire::write(std::string_view head, std::string_vi
     Link& link = *link_;
     if (link.loss || (link.stop_writing_on_answer && !link.unread.empty()))
         co_return Written{link.loss ? *link.loss : Loss{Cause::protocol_error, "the server answered before its turn"},
-                          true};
+                          0};
     error_code error;
+    std::size_t written = 0;
     if (link.tls) {
         std::string_view octets = head;
         if (!tail.empty()) { // one record
@@ -264,16 +265,19 @@ asio::awaitable<Wire::Written> Wire::write(std::string_view head, std::string_vi
         }
         const auto [failed, size] = co_await asio::async_write(*link.tls, asio::buffer(octets), as_tuple);
         error = failed;
+        written = size; // in whole records: of one that is not complete the server can read nothing
     } else {
         const std::array<asio::const_buffer, 2> octets{asio::buffer(head), asio::buffer(tail)};
         const auto [failed, size] = co_await asio::async_write(link.socket, octets, as_tuple);
         error = failed;
+        written = size;
     }
     if (!error)
         co_return Written{};
-    // async_write fails only while octets are left. What we closed ourselves may have been on its way, though.
-    const bool certain = error != asio::error::operation_aborted;
-    co_return Written{link.loss ? *link.loss : broken("writing to the server", error), certain};
+    Written result{link.loss ? *link.loss : broken("writing to the server", error)};
+    if (error != asio::error::operation_aborted) // what we closed ourselves may have been on its way
+        result.at_most = written;
+    co_return result;
 }
 
 void Wire::stop_writing_on_answer()

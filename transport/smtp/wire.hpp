@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,7 +50,8 @@ public:
 
     struct Written {
         std::optional<Loss> loss;
-        bool certainly_incomplete = false; // the server cannot have got the last octet
+        // The server cannot have got more octets than these.
+        std::size_t at_most = std::numeric_limits<std::size_t>::max();
     };
     // Both parts, as one.
     boost::asio::awaitable<Written> write(std::string_view head, std::string_view tail = {});
