@@ -114,6 +114,9 @@ boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
         const int carried = connection->messages_carried();
         co_await connections_.give_back(*login, std::move(connection));
         connection.reset();
+        // A server that hangs up with commands unread may undo its last reply (RST): each time that is a doubt.
+        if (next_login && delivery.outcome.verdict == Verdict::in_doubt)
+            connections_.keep_to_one_message(*login);
         if (stopping_)
             co_return delivery;
         prefer = Connections::Prefer::fresh;
