@@ -80,6 +80,7 @@ public:
     // begun.
     bool has_begun() const { return begun_ != nullptr; }
     BrokeOff broke_off() const { return broke_off_; } // the last message
+    bool resumed_tls() const;                         // the handshake went on from an earlier session with this server
     void pipeline(Pipelining at_most) { pipelining_ = at_most; }
     int messages_carried() const { return messages_carried_; } // transactions tried, whatever became of them
     const Capabilities& capabilities() const { return capabilities_; }

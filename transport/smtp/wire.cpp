@@ -205,7 +205,8 @@ asio::awaitable<Wire::Reached> Wire::connect(const std::string& host, Port port,
     co_return Unreachable{Stage::connect, std::move(loss)};
 }
 
-asio::awaitable<std::optional<Loss>> Wire::handshake(const tls::ClientContext& context, const std::string& host)
+asio::awaitable<std::optional<Loss>> Wire::handshake(const tls::ClientContext& context, const std::string& host,
+                                                     Port port)
 {
     Link& link = *link_;
     if (link.loss)
@@ -216,6 +217,8 @@ asio::awaitable<std::optional<Loss>> Wire::handshake(const tls::ClientContext& c
         link.cut({Cause::tls_failed, "\"" + host + "\" is not a name that a certificate can be for"});
         co_return link.loss;
     }
+    const std::string server = host + ":" + std::to_string(port.number());
+    context.resume(link.tls->native_handle(), server);
     const auto [error] = co_await link.tls->async_handshake(asio::ssl::stream_base::client, as_tuple);
     if (error && !link.loss) {
         tls::HandshakeTrouble trouble = tls::explain(link.tls->native_handle(), host, error);
@@ -313,6 +316,11 @@ bool Wire::is_alive()
     error_code error;
     link.socket.receive(asio::buffer(octet), tcp::socket::message_peek, error);
     return error == asio::error::would_block || error == asio::error::try_again;
+}
+
+bool Wire::resumed_tls() const
+{
+    return link_->tls && SSL_session_reused(link_->tls->native_handle()) == 1;
 }
 
 std::size_t Wire::unread() const

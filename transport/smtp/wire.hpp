@@ -42,8 +42,10 @@ public:
     Wire(const Wire&) = delete;
     Wire& operator=(const Wire&) = delete;
 
-    // Verifies that the server is `host`. Octets read before are forgotten.
-    boost::asio::awaitable<std::optional<Loss>> handshake(const tls::ClientContext& context, const std::string& host);
+    // Verifies that the server is `host`. Octets read before are forgotten. port: whose sessions may be resumed.
+    boost::asio::awaitable<std::optional<Loss>> handshake(const tls::ClientContext& context, const std::string& host,
+                                                          Port port);
+    bool resumed_tls() const; // an earlier session, in the handshake
 
     using Answer = std::variant<Reply, Loss>;
     boost::asio::awaitable<Answer> read_reply();
