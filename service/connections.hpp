@@ -54,6 +54,7 @@ public:
     // The server gets on with less only: one command at a time; or nothing behind the final dot. For an hour.
     void keep_to_lock_step(const Login& login);
     void keep_to_one_message(const Login& login);
+    smtp::Pipelining pipelining_for(const Login& login) { return pipelining_of(account_of(login)); }
 
     // Whether they would get the same session.
     static bool are_one(const Login& a, const Login& b);
