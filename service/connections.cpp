@@ -1,5 +1,7 @@
 #include "service/connections.hpp"
 
+#include "service/log.hpp"
+
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
@@ -20,6 +22,8 @@ std::string key_of(const Login& login)
     key.append(login.fingerprint.begin(), login.fingerprint.end());
     return key;
 }
+
+constexpr auto pipeline_less_for = std::chrono::hours(1); // ours: then it may have been repaired
 
 Outcome stopped()
 {
@@ -78,7 +82,10 @@ boost::asio::awaitable<Connections::Acquired> Connections::acquire(const Login& 
         if (auto refused = refusal(account))
             co_return *std::move(refused);
         if (prefer == Prefer::any) {
-            if (auto connection = take_idle(account))
+            auto connection = take_idle(account);
+            if (connection)
+                connection->pipeline(pipelining_of(account));
+            if (connection)
                 co_return Session{std::move(connection), true};
         }
         if (account.failures != failures) // who waited for it hears of it
@@ -96,9 +103,10 @@ boost::asio::awaitable<Connections::Acquired> Connections::acquire(const Login& 
 boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& login, Account& account)
 {
     account.opening = true;
-    const smtp::OpenOptions options{options_.tls, options_.client_name, options_.timeouts,
-                                    login.server.security == Security::none ? smtp::Cleartext::allowed
-                                                                            : smtp::Cleartext::forbidden};
+    const auto cleartext =
+        login.server.security == Security::none ? smtp::Cleartext::allowed : smtp::Cleartext::forbidden;
+    const smtp::OpenOptions options{options_.tls, options_.client_name, options_.timeouts, cleartext,
+                                    pipelining_of(account)};
     const smtp::Credentials* const credentials = login.credentials ? &*login.credentials : nullptr;
     boost::asio::cancellation_signal cancel; // a stop does not wait for a server that has not taken us in
     const auto place = opening_.insert(opening_.end(), &cancel);
@@ -152,6 +160,39 @@ boost::asio::awaitable<void> Connections::give_back(const Login& login, std::uni
     co_await smtp::close(std::move(connection));
 }
 
+smtp::Pipelining Connections::pipelining_of(const Account& account) const
+{
+    return steady_clock::now() < account.pipelining_until ? std::min(account.pipelining, options_.pipelining)
+                                                          : options_.pipelining;
+}
+
+bool Connections::limit(Account& account, smtp::Pipelining at_most)
+{
+    const bool is_new = at_most < pipelining_of(account);
+    account.pipelining = std::min(at_most, pipelining_of(account));
+    account.pipelining_until = steady_clock::now() + pipeline_less_for;
+    return is_new;
+}
+
+void Connections::keep_to_lock_step(const Login& login)
+{
+    if (limit(account_of(login), smtp::Pipelining::never))
+        log::warning("{} offers PIPELINING and cannot do it: it gets one command at a time for an hour",
+                     smtp::to_string(login.server));
+}
+
+void Connections::keep_to_one_message(const Login& login)
+{
+    if (limit(account_of(login), smtp::Pipelining::message))
+        log::info("{} hangs up after a message: nothing goes behind a message for an hour",
+                  smtp::to_string(login.server));
+}
+
+bool Connections::are_one(const Login& a, const Login& b)
+{
+    return key_of(a) == key_of(b);
+}
+
 void Connections::paused(const std::vector<std::vector<std::uint8_t>>& fingerprints)
 {
     for (auto& [key, account] : accounts_) {
@@ -191,8 +232,17 @@ boost::asio::awaitable<void> Connections::close_idle()
             account.idle.erase(account.idle.begin());
         }
     }
-    for (auto& connection : closing)
-        co_await smtp::close(std::move(connection));
+    // All at the same time: together they take no longer than one server may take for its farewell.
+    Wakeup closed(executor_);
+    std::size_t left = closing.size();
+    for (auto& connection : closing) {
+        boost::asio::co_spawn(executor_, smtp::close(std::move(connection)), [&](const std::exception_ptr&) {
+            --left;
+            closed.wake();
+        });
+    }
+    while (left > 0)
+        co_await closed.wait_for(std::chrono::minutes(1));
 }
 
 } // namespace mailroom

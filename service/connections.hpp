@@ -31,6 +31,7 @@ public:
         smtp::ClientName client_name;
         smtp::Timeouts timeouts;
         std::chrono::milliseconds idle{15'000}; // an unused session is closed after this
+        smtp::Pipelining pipelining = smtp::Pipelining::next_message;
     };
 
     Connections(boost::asio::any_io_executor executor, Options options);
@@ -49,6 +50,14 @@ public:
 
     // Takes a session back: kept where it is in order, closed otherwise.
     boost::asio::awaitable<void> give_back(const Login& login, std::unique_ptr<smtp::Connection> connection);
+
+    // The server gets on with less only: one command at a time; or nothing behind the final dot. For an hour.
+    void keep_to_lock_step(const Login& login);
+    void keep_to_one_message(const Login& login);
+    smtp::Pipelining pipelining_for(const Login& login) { return pipelining_of(account_of(login)); }
+
+    // Whether they would get the same session.
+    static bool are_one(const Login& a, const Login& b);
 
     // The logins that are paused for all dispatchers, from the settings. What we met ourselves stays refused until all
     // knew it once.
@@ -74,12 +83,16 @@ private:
         std::vector<std::uint8_t> fingerprint;
         std::optional<Outcome> failure; // of the last opening that failed
         int failures = 0;
+        smtp::Pipelining pipelining = smtp::Pipelining::next_message; // at most, until:
+        std::chrono::steady_clock::time_point pipelining_until;
     };
 
     Account& account_of(const Login& login);
     static std::unique_ptr<smtp::Connection> take_idle(Account& account);
     std::optional<Outcome> refusal(const Account& account) const; // also of open sessions
     boost::asio::awaitable<Acquired> open(const Login& login, Account& account);
+    smtp::Pipelining pipelining_of(const Account& account) const;
+    bool limit(Account& account, smtp::Pipelining at_most);
     static void remember(Account& account, const Outcome& outcome);
 
     boost::asio::any_io_executor executor_;

@@ -1,9 +1,7 @@
 #include "service/courier.hpp"
 
-#include "service/composed_content.hpp"
 #include "service/log.hpp"
 #include "service/login.hpp"
-#include "transport/mime/composer.hpp"
 
 #include <fmt/format.h>
 
@@ -48,13 +46,15 @@ void log_outcome(const queue::Claimed& claimed, const Record& record)
 
 Courier::Courier(Needs needs) : needs_(std::move(needs)), contents_(needs_.reads) {}
 
-boost::asio::awaitable<Route::Ended> Courier::carry(Job& job)
+boost::asio::awaitable<Route::Ended> Courier::carry(Errand& errand, Round& round)
 {
+    Job& job = errand.job;
     std::string broken;
     Committing committing = Committing::no;
     Route::Ended ended = Route::Ended::unserved;
     try {
         if (stopping_ || !needs_.may_begin(job)) {
+            round.begun.reset();
             put_back(job.claimed, std::chrono::milliseconds(0), {});
             co_return Route::Ended::troubled; // it says nothing of the server
         }
@@ -62,7 +62,7 @@ boost::asio::awaitable<Route::Ended> Courier::carry(Job& job)
             queue::MessageContent content = co_await contents_.read(job.claimed);
             job.content = std::move(content);
         }
-        ended = co_await attempt(job, *job.content, committing);
+        ended = co_await attempt(errand, round, committing);
     } catch (const std::exception& error) {
         broken = error.what();
     }
@@ -75,6 +75,29 @@ boost::asio::awaitable<Route::Ended> Courier::carry(Job& job)
     log::error("{} is put back: {}", job.claimed.uid, broken);
     put_back(job.claimed, pause_after_trouble, broken);
     co_return Route::Ended::troubled;
+}
+
+// The next message, if one is at hand and may be begun. What is wrong with it comes out when it is carried.
+std::optional<Letter> Courier::next_letter(Round& round)
+{
+    try {
+        if (stopping_)
+            return std::nullopt;
+        if (!round.next) {
+            auto job = round.pop_behind();
+            if (!job)
+                return std::nullopt;
+            round.next = std::make_unique<Errand>(*std::move(job));
+        }
+        Errand& next = *round.next;
+        if (!next.job.content || !needs_.may_begin(next.job))
+            return std::nullopt;
+        if (!next.is_composed() && !next.compose(needs_.domain, needs_.reads))
+            return std::nullopt;
+        return next.letter();
+    } catch (const std::exception&) {
+        return std::nullopt;
+    }
 }
 
 // The outcome of a message that may have gone could not be judged or stored: that is a doubt like any other.
@@ -92,26 +115,23 @@ boost::asio::awaitable<void> Courier::doubt(const Job& job, const std::string& w
     }
 }
 
-boost::asio::awaitable<Route::Ended> Courier::attempt(const Job& job, const queue::MessageContent& content,
-                                                      Committing& committing)
+boost::asio::awaitable<Route::Ended> Courier::attempt(Errand& errand, Round& round, Committing& committing)
 {
-    const auto started = system_clock::now();
-    const auto addressing = addressing_of(content, job.identity);
-    const std::string message_id = job.claimed.uid + "@" + needs_.domain;
-    const auto message = message_of(job.claimed, content, job.identity, message_id);
-    if (!addressing || !message) {
-        const Delivery delivery =
-            not_tried(Verdict::give_up, Scope::message, Cause::none,
-                      !message ? "the message cannot be composed: " + message.error().text : "no recipient is left");
-        const Addressing nobody{{job.identity.envelope_sender, {}}, {}};
-        const Addressing addressed = addressing.value_or(nobody); // named: GCC 12 frees a temporary in a co_await twice
-        co_return co_await settle(job, addressed, delivery, started);
+    const Job& job = errand.job;
+    std::unique_ptr<Begun> begun = std::move(round.begun);
+    Delivery delivery;
+    const auto composed = errand.is_composed() ? Result<void>() : errand.compose(needs_.domain, needs_.reads);
+    if (composed) {
+        const std::function<void()> before_commit = [&committing] { committing = Committing::yes; };
+        const std::function<std::optional<Letter>()> next = [this, &round] { return next_letter(round); };
+        const Parcel parcel{errand.letter(), before_commit, next, begun};
+        delivery = co_await needs_.transport.deliver(parcel);
+        round.begun = std::move(begun);
+    } else {
+        delivery = not_tried(Verdict::give_up, Scope::message, Cause::none, composed.error().text);
     }
-    ComposedContent composed(mime::compose(*message), content, job.claimed.generation, needs_.reads);
-    const std::function<void()> before_commit = [&committing] { committing = Committing::yes; };
-    const Parcel parcel{job.identity, addressing->envelope, composed, before_commit};
-    const Delivery delivery = co_await needs_.transport.deliver(parcel);
-    co_return co_await settle(job, *addressing, delivery, started);
+    const Addressing addressing = errand.addressing();
+    co_return co_await settle(job, addressing, delivery, errand.started());
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include "queue/seal.hpp"
 #include "service/completer.hpp"
 #include "service/content_reader.hpp"
+#include "service/errand.hpp"
 #include "service/job.hpp"
 #include "service/outgoing.hpp"
 #include "service/places.hpp"
@@ -18,6 +19,8 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -52,8 +55,14 @@ public:
     };
     const Counts& counts() const { return counts_; }
 
+    // What one sender carries, one after the other.
+    struct Round {
+        std::function<std::optional<Job>()> pop_behind; // the dispatcher's: a job that may be begun behind this one
+        std::unique_ptr<Errand> next;                   // what it gave; carried after this one
+        std::unique_ptr<Begun> begun;                   // `next`, or what is carried now, at its server
+    };
     // How it went for the job's route.
-    boost::asio::awaitable<Route::Ended> carry(Job& job);
+    boost::asio::awaitable<Route::Ended> carry(Errand& errand, Round& round);
     // Where nobody was found who could send it.
     boost::asio::awaitable<void> hold(queue::Claimed claimed, std::string table_row, rules::Hold hold,
                                       std::int64_t settings_version);
@@ -66,8 +75,8 @@ public:
 private:
     enum class Committing { no, yes }; // the octets that may commit the message were handed out
 
-    boost::asio::awaitable<Route::Ended> attempt(const Job& job, const queue::MessageContent& content,
-                                                 Committing& committing);
+    std::optional<Letter> next_letter(Round& round);
+    boost::asio::awaitable<Route::Ended> attempt(Errand& errand, Round& round, Committing& committing);
     boost::asio::awaitable<void> doubt(const Job& job, const std::string& why);
     boost::asio::awaitable<Route::Ended> settle(const Job& job, const Addressing& addressing, const Delivery& delivery,
                                                 std::chrono::system_clock::time_point started);

@@ -416,16 +416,51 @@ bool Dispatcher::may_begin(const Job& job) const
 
 boost::asio::awaitable<void> Dispatcher::send_jobs()
 {
-    while (auto job = routes_.pop(steady_clock::now())) {
-        Route& route = *job->route;
-        if (routes_.is_low(route, job->claimed.lane, steady_clock::now()))
-            claim_wakeup_.wake();
-        const Route::Ended ended = co_await courier_.carry(*job);
-        route.end(job->charged, ended, steady_clock::now());
-        routes_.ended(*job);
+    Courier::Round round;
+    for (;;) {
+        std::unique_ptr<Errand> errand = co_await taken_over(round);
+        if (!errand) {
+            auto job = noted(routes_.pop(steady_clock::now()));
+            if (!job)
+                break;
+            errand = std::make_unique<Errand>(*std::move(job));
+        }
+        Route& route = *errand->job.route;
+        round.pop_behind = [this, &route] { return noted(routes_.pop_behind(route, steady_clock::now())); };
+        const Route::Ended ended = co_await courier_.carry(*errand, round);
+        route.end(errand->job.charged, ended, steady_clock::now());
+        routes_.ended(errand->job);
+        if (round.next)
+            route.take_over();
     }
     --senders_;
     claim_wakeup_.wake();
+}
+
+// Claims in time for what comes after it.
+std::optional<Job> Dispatcher::noted(std::optional<Job> job)
+{
+    if (job && routes_.is_low(*job->route, job->claimed.lane, steady_clock::now()))
+        claim_wakeup_.wake();
+    return job;
+}
+
+// What was begun behind the last message, unless that showed that its account is in trouble.
+boost::asio::awaitable<std::unique_ptr<Errand>> Dispatcher::taken_over(Courier::Round& round)
+{
+    std::unique_ptr<Errand> errand = std::move(round.next);
+    if (!errand)
+        co_return nullptr;
+    Job& job = errand->job;
+    Route& route = *job.route;
+    const auto now = steady_clock::now();
+    if (!route.blocked(now) && route.active <= route.connections(now))
+        co_return errand;
+    round.begun.reset();
+    route.end(job.charged, Route::Ended::troubled, now);
+    routes_.ended(job);
+    co_await keeper_.park(job);
+    co_return nullptr;
 }
 
 // ---- stopping

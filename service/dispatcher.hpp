@@ -70,7 +70,9 @@ private:
     boost::asio::awaitable<void> review_holds(); // once a minute: is the reason still there?
 
     // Sending and stopping.
-    boost::asio::awaitable<void> send_jobs(); // one job after the other; as many of these as connections
+    boost::asio::awaitable<std::unique_ptr<Errand>> taken_over(Courier::Round& round);
+    std::optional<Job> noted(std::optional<Job> job); // begun
+    boost::asio::awaitable<void> send_jobs();         // one job after the other; as many of these as connections
     boost::asio::awaitable<void> wind_down();
     bool may_begin(const Job& job) const;
     void start_senders();

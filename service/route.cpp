@@ -36,6 +36,13 @@ bool Route::may_begin(const Job& job, Clock::time_point now) const
     return may_begin(now) > 0 && granted >= needed(job);
 }
 
+// It needs no more connections than there are, but keeps none that is to be given up.
+bool Route::may_begin_behind(const Job& job, Clock::time_point now) const
+{
+    return !blocked(now) && !proving && active <= connections(now) && minute.available(now) > 0 &&
+           granted >= needed(job);
+}
+
 int Route::ready_up_to(Lane lane) const
 {
     return std::accumulate(ready.begin(), ready.begin() + static_cast<std::ptrdiff_t>(lane) + 1, 0);
@@ -68,8 +75,13 @@ void Route::taken_over(queue::DispatcherId dispatcher, Clock::time_point now)
 
 void Route::begin(Job& job, Clock::time_point now)
 {
+    begin_behind(job, now);
+    take_over();
+}
+
+void Route::begin_behind(Job& job, Clock::time_point now)
+{
     job.charged = needed(job);
-    ++active;
     --ready[static_cast<std::size_t>(job.claimed.lane)];
     minute.sent(now);
     granted -= job.charged;

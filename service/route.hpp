@@ -62,13 +62,16 @@ struct Route {
     int connections(Clock::time_point now) const; // that may be used now
     bool may_begin(const Job& job, Clock::time_point now) const;
     int may_begin(Clock::time_point now) const; // how many more, as far as connections and the minute go
-    int ready_up_to(Lane lane) const;           // of the lane and the more urgent ones
-    int needed(const Job& job) const;           // recipients to be granted; 0: nobody counts them
+    bool may_begin_behind(const Job& job, Clock::time_point now) const; // on the connection of one that is carried
+    int ready_up_to(Lane lane) const;                                   // of the lane and the more urgent ones
+    int needed(const Job& job) const; // recipients to be granted; 0: nobody counts them
     bool anything_parked() const;
     bool waits_behind_parked(Lane lane) const; // something stands in the same or a more urgent lane
 
     void taken_over(queue::DispatcherId dispatcher, Clock::time_point now); // we own it from now on
     void begin(Job& job, Clock::time_point now);
+    void begin_behind(Job& job, Clock::time_point now); // take_over() follows when the one before has ended
+    void take_over() { ++active; }
     enum class Ended { served, unserved, troubled };         // unserved: the server answered, and took no recipient
     void end(int charged, Ended how, Clock::time_point now); // charged: recipients, when it began
 

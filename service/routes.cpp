@@ -120,41 +120,66 @@ void Routes::push(Job job)
     jobs.push_back(std::move(job));
 }
 
-// The route of the lane whose turn it is, and that may begin its next message.
-Routes::Turns::iterator Routes::next_in(std::size_t lane, Clock::time_point now)
+// Smooth weighted turns: each lane with work earns its weight, the richest pays for all. Within a lane it is the first
+// route that may begin its next message.
+Routes::Turn Routes::next_turn(const MayBegin& may_begin)
 {
-    return std::ranges::find_if(turns_[lane],
-                                [&](const Route* route) { return route->may_begin(route->jobs[lane].front(), now); });
-}
-
-// Smooth weighted turns: each lane with work earns its weight, the richest pays for all.
-std::optional<Job> Routes::pop(Clock::time_point now)
-{
-    std::array<Turns::iterator, lane_count> next;
-    std::size_t chosen = lane_count;
+    Turn turn{credit_, lane_count, {}};
     int earned = 0;
     for (std::size_t lane = 0; lane < lane_count; ++lane) {
-        next[lane] = next_in(lane, now);
-        if (next[lane] == turns_[lane].end())
+        const auto route = std::ranges::find_if(
+            turns_[lane], [&](const Route* next) { return may_begin(*next, next->jobs[lane].front()); });
+        if (route == turns_[lane].end())
             continue;
-        credit_[lane] += weights[lane];
+        turn.credit[lane] += weights[lane];
         earned += weights[lane];
-        if (chosen == lane_count || credit_[lane] > credit_[chosen])
-            chosen = lane;
+        if (turn.lane == lane_count || turn.credit[lane] > turn.credit[turn.lane]) {
+            turn.lane = lane;
+            turn.route = route;
+        }
     }
-    if (chosen == lane_count)
-        return std::nullopt;
-    credit_[chosen] -= earned;
-    Route& route = **next[chosen];
-    auto& jobs = route.jobs[chosen];
-    std::optional<Job> job(std::move(jobs.front()));
+    if (turn.lane != lane_count)
+        turn.credit[turn.lane] -= earned;
+    return turn;
+}
+
+Job Routes::take_turn(const Turn& turn)
+{
+    credit_ = turn.credit;
+    auto& turns = turns_[turn.lane];
+    auto& jobs = (*turn.route)->jobs[turn.lane];
+    Job job = std::move(jobs.front());
     jobs.pop_front();
     if (jobs.empty())
-        turns_[chosen].erase(next[chosen]);
+        turns.erase(turn.route);
     else
-        turns_[chosen].splice(turns_[chosen].end(), turns_[chosen], next[chosen]);
-    route.begin(*job, now);
-    --ready_[chosen];
+        turns.splice(turns.end(), turns, turn.route);
+    --ready_[turn.lane];
+    return job;
+}
+
+std::optional<Job> Routes::pop(Clock::time_point now)
+{
+    const Turn turn = next_turn([now](const Route& route, const Job& job) { return route.may_begin(job, now); });
+    if (turn.lane == lane_count)
+        return std::nullopt;
+    Job job = take_turn(turn);
+    job.route->begin(job, now);
+    return job;
+}
+
+std::optional<Job> Routes::pop_behind(const Route& route, Clock::time_point now)
+{
+    const Turn turn = next_turn([&](const Route& other, const Job& job) {
+        return &other == &route ? other.may_begin_behind(job, now) : other.may_begin(job, now);
+    });
+    if (turn.lane == lane_count || *turn.route != &route)
+        return std::nullopt;
+    const Job& next = route.jobs[turn.lane].front();
+    if (!next.content || next.is_suspect())
+        return std::nullopt;
+    Job job = take_turn(turn);
+    job.route->begin_behind(job, now);
     return job;
 }
 

@@ -9,6 +9,8 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <functional>
 #include <list>
 #include <map>
 #include <optional>
@@ -36,7 +38,10 @@ public:
     void take(const Job& job);                                                 // it will be pushed
     void leave(const Job& job);                                                // it will not, after all
     void push(Job job);
-    std::optional<Job> pop(Clock::time_point now);                        // it has begun
+    std::optional<Job> pop(Clock::time_point now); // it has begun
+    // What pop() would give next, if that is a small message of this route: it is begun behind the one that the asking
+    // sender still carries there, and takes its connection over. None: it is another's turn.
+    std::optional<Job> pop_behind(const Route& route, Clock::time_point now);
     std::vector<Job> take_back(Route& route);                             // all that are ready: they are to be parked
     void ended(const Job& job) { suspects_ -= job.is_suspect() ? 1 : 0; } // what pop() gave
     bool has_suspect() const { return suspects_ > 0; }
@@ -59,7 +64,14 @@ public:
 private:
     int most_ready(const Route& route, Clock::time_point now) const;
     using Turns = std::list<Route*>;
-    Turns::iterator next_in(std::size_t lane, Clock::time_point now);
+    struct Turn {
+        std::array<int, lane_count> credit{}; // of the lanes, once it is taken
+        std::size_t lane = lane_count;        // none has anything to begin
+        Turns::iterator route;
+    };
+    using MayBegin = std::function<bool(const Route&, const Job&)>;
+    Turn next_turn(const MayBegin& may_begin);
+    Job take_turn(const Turn& turn);
     void add_unsorted(Idle idle, std::vector<queue::Range>& ranges) const;
     static int add_parked(const Route& route, int most, int room, std::vector<queue::Range>& ranges);
     void limit(Route& route, const MailSettings& settings, Clock::time_point now) const;

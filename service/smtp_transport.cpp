@@ -3,6 +3,7 @@
 #include "service/login.hpp"
 #include "transport/smtp/submit.hpp"
 
+#include <memory>
 #include <utility>
 
 namespace mailroom {
@@ -26,6 +27,15 @@ bool was_stale(const Delivery& delivery)
            (outcome.cause == Cause::connection_lost || outcome.code == 421);
 }
 
+// One command at a time, the server answered where it had broken off before.
+bool came_further(const Delivery& in_lock_step, const Delivery& pipelined)
+{
+    const Outcome& outcome = in_lock_step.outcome;
+    if (outcome.stage == Stage::content || outcome.stage == Stage::final_dot)
+        return true;
+    return outcome.stage >= pipelined.outcome.stage && outcome.code != 0 && outcome.code != 421;
+}
+
 } // namespace
 
 SmtpTransport::SmtpTransport(boost::asio::any_io_executor executor, Connections::Options options,
@@ -33,30 +43,94 @@ SmtpTransport::SmtpTransport(boost::asio::any_io_executor executor, Connections:
     : connections_(std::move(executor), std::move(options)), key_(key)
 {}
 
+struct SmtpTransport::BegunBySmtp final : Begun {
+    BegunBySmtp(Login by, std::unique_ptr<smtp::Connection> on) : login(std::move(by)), connection(std::move(on)) {}
+    Login login;
+    std::unique_ptr<smtp::Connection> connection;
+};
+
+boost::asio::awaitable<Delivery> SmtpTransport::submit(smtp::Connection& connection, const Parcel& parcel,
+                                                       const Login& login, std::optional<Login>& next_login)
+{
+    // The next message goes behind this one only where it would get the same session: a route knows no passwords.
+    const auto following = [&]() -> std::optional<smtp::Following> {
+        const auto next = stopping_ ? std::nullopt : parcel.next();
+        if (!next)
+            return std::nullopt;
+        Result<Login> other = login_for(next->identity, key_);
+        if (!other || !Connections::are_one(*other, login))
+            return std::nullopt;
+        next_login = *std::move(other);
+        return smtp::Following{next->envelope, next->content.size()};
+    };
+    smtp::Hooks hooks{parcel.before_commit, following};
+    sending_.insert(&connection);
+    if (stopping_)
+        connection.stop();
+    Delivery delivery = co_await smtp::submit(connection, parcel.envelope, parcel.content, std::move(hooks));
+    sending_.erase(&connection);
+    co_return delivery;
+}
+
 boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
 {
-    const Result<Login> login = login_for(parcel.identity, key_);
-    if (!login)
-        co_return without_login(login.error().text);
+    std::optional<Login> login;
+    std::unique_ptr<smtp::Connection> connection;
+    if (const std::unique_ptr<Begun> begun = std::move(parcel.begun)) {
+        auto& mine = static_cast<BegunBySmtp&>(*begun); // nobody else makes them
+        login = std::move(mine.login);
+        connection = std::move(mine.connection);
+    } else {
+        Result<Login> found = login_for(parcel.identity, key_);
+        if (!found)
+            co_return without_login(found.error().text);
+        login = *std::move(found);
+    }
     auto prefer = Connections::Prefer::any;
+    std::optional<Delivery> broken_off; // with its commands in one flight
     for (;;) {
-        auto acquired = co_await connections_.acquire(*login, prefer);
-        if (const auto* outcome = std::get_if<Outcome>(&acquired)) {
-            Delivery delivery;
-            delivery.outcome = *outcome;
-            delivery.server = smtp::to_string(login->server);
+        const bool was_begun = connection != nullptr;
+        if (!connection) {
+            auto acquired = co_await connections_.acquire(*login, prefer);
+            if (const auto* outcome = std::get_if<Outcome>(&acquired)) {
+                Delivery delivery;
+                delivery.outcome = *outcome;
+                delivery.server = smtp::to_string(login->server);
+                co_return delivery;
+            }
+            connection = std::move(std::get<Connections::Session>(acquired).connection);
+        }
+        if (broken_off)
+            connection->pipeline(smtp::Pipelining::never);
+        std::optional<Login> next_login;
+        Delivery delivery = co_await submit(*connection, parcel, *login, next_login);
+        const bool broke_off = connection->broke_off() == smtp::BrokeOff::pipelined;
+        if (broken_off && came_further(delivery, *broken_off))
+            connections_.keep_to_lock_step(*login);
+        if (connection->has_begun()) {
+            parcel.begun = std::make_unique<BegunBySmtp>(*std::move(next_login), std::move(connection));
             co_return delivery;
         }
-        auto connection = std::move(std::get<Connections::Session>(acquired).connection);
-        sending_.insert(connection.get());
-        if (stopping_)
-            connection->stop();
-        Delivery delivery = co_await smtp::submit(*connection, parcel.envelope, parcel.content, parcel.before_commit);
-        sending_.erase(connection.get());
+        const int carried = connection->messages_carried();
         co_await connections_.give_back(*login, std::move(connection));
-        if (!was_stale(delivery) || stopping_)
+        connection.reset();
+        // A server that hangs up with commands unread may undo its last reply (RST): each time that is a doubt.
+        if (next_login && delivery.outcome.verdict == Verdict::in_doubt)
+            connections_.keep_to_one_message(*login);
+        if (stopping_)
             co_return delivery;
         prefer = Connections::Prefer::fresh;
+        if (was_stale(delivery)) {
+            // It may hang up after each message, or because of what came behind its dot: that costs a connection each.
+            if (was_begun && carried == 2)
+                connections_.keep_to_one_message(*login);
+            continue;
+        }
+        if (was_begun && delivery.outcome.code == 421)
+            continue;
+        if (!broke_off)
+            co_return delivery;
+        broken_off = std::move(delivery);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "service/connections.hpp"
 #include "service/transport.hpp"
 
+#include <optional>
 #include <set>
 
 namespace mailroom {
@@ -23,6 +24,10 @@ public:
     void abort() override;
 
 private:
+    struct BegunBySmtp; // the connection on which the next message is begun
+    boost::asio::awaitable<Delivery> submit(smtp::Connection& connection, const Parcel& parcel, const Login& login,
+                                            std::optional<Login>& next_login);
+
     Connections connections_;
     const queue::SealingKey* key_;
     std::set<smtp::Connection*> sending_;

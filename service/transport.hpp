@@ -12,15 +12,31 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <functional>
+#include <memory>
+#include <optional>
 
 namespace mailroom {
 
-// One message, ready to go. Everything must live until deliver() ends.
-struct Parcel {
+// One message, composed.
+struct Letter {
     const rules::Identity& identity;
     const smtp::Envelope& envelope;
     Content& content;
+};
+
+// A message that is begun at its server while the one before it is not settled yet, and of which no content went.
+// Dropping it undoes that.
+class Begun {
+public:
+    virtual ~Begun() = default;
+};
+
+// One message, ready to go. Everything must live until deliver() ends.
+struct Parcel : Letter {
     const std::function<void()>& before_commit; // called just before the octets that may commit the message
+    // Asked just before that, perhaps again for another try: which message may be begun behind this one. Never throws.
+    const std::function<std::optional<Letter>()>& next;
+    std::unique_ptr<Begun>& begun; // this message, by the delivery of the one before; at the end, `next`'s
 };
 
 class Transport {

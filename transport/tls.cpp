@@ -5,9 +5,14 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <system_error>
+#include <utility>
 
 namespace mailroom::tls {
 namespace {
@@ -52,13 +57,94 @@ std::string wrong_with_certificate(long problem, const std::string& host)
     }
 }
 
+struct Free {
+    void operator()(SSL_SESSION* session) const { SSL_SESSION_free(session); }
+};
+using Ticket = std::unique_ptr<SSL_SESSION, Free>;
+
 } // namespace
+
+// The sessions that servers handed out, the newest last. Those of TLS 1.3 are used once (RFC 8446 appendix C.4).
+struct ClientContext::Sessions {
+    static constexpr std::size_t max_servers = 256;                        // ours, as the next two
+    static constexpr std::size_t max_of_a_server = 8;                      // servers hand out two to a connection
+    static constexpr std::chrono::seconds max_age = std::chrono::hours(1); // a certificate is looked at again after it
+
+    struct Kept {
+        Ticket ticket;
+        std::chrono::steady_clock::time_point since;
+    };
+    // What a connection carries along, for the time when tickets come.
+    struct Note {
+        std::shared_ptr<Sessions> sessions;
+        std::string server;
+    };
+    static int note_index()
+    {
+        static const int index = SSL_get_ex_new_index(
+            0, nullptr, nullptr, nullptr,
+            [](void*, void* note, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<Note*>(note); });
+        return index;
+    }
+
+    void keep(const std::string& server, Ticket ticket)
+    {
+        if (!kept.contains(server) && kept.size() >= max_servers)
+            kept.erase(kept.begin());
+        auto& own = kept[server];
+        if (own.size() >= max_of_a_server)
+            own.pop_front();
+        own.push_back({std::move(ticket), std::chrono::steady_clock::now()});
+    }
+
+    void offer(SSL* session, const std::string& server)
+    {
+        const auto found = kept.find(server);
+        if (found == kept.end())
+            return;
+        auto& own = found->second;
+        while (!own.empty() && std::chrono::steady_clock::now() - own.front().since > max_age)
+            own.pop_front();
+        if (!own.empty()) {
+            const Ticket offered(SSL_SESSION_dup(own.back().ticket.get())); // given up with its connection, see keep()
+            SSL_set_session(session, offered.get());
+            if (SSL_SESSION_get_protocol_version(offered.get()) >= TLS1_3_VERSION)
+                own.pop_back();
+        }
+        if (own.empty())
+            kept.erase(found);
+    }
+
+    std::map<std::string, std::deque<Kept>> kept; // by server
+};
+
+// OpenSSL's, for each session that a server hands out. 0: we hold no reference to it. A copy, because SMTP closes
+// without TLS's farewell, after which OpenSSL gives up the session itself; only TLS before 1.1 asked for that (RFC 4346
+// section 7.2.1).
+int ClientContext::keep(ssl_st* session, ssl_session_st* ticket)
+{
+    const auto* const note = static_cast<Sessions::Note*>(SSL_get_ex_data(session, Sessions::note_index()));
+    Ticket copy(note != nullptr && SSL_SESSION_is_resumable(ticket) == 1 ? SSL_SESSION_dup(ticket) : nullptr);
+    if (copy)
+        note->sessions->keep(note->server, std::move(copy));
+    return 0;
+}
+
+void ClientContext::resume(ssl_st* session, const std::string& server) const
+{
+    auto note = std::make_unique<Sessions::Note>(Sessions::Note{sessions_, server});
+    if (SSL_set_ex_data(session, Sessions::note_index(), note.get()) == 1)
+        static_cast<void>(note.release()); // freed with the session
+    sessions_->offer(session, server);
+}
 
 Result<ClientContext> ClientContext::make(const std::string& ca_file)
 {
     auto context = std::make_shared<boost::asio::ssl::context>(boost::asio::ssl::context::tls_client);
     SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
     SSL_CTX_set_mode(context->native_handle(), SSL_MODE_RELEASE_BUFFERS); // idle connections hold 34 KiB less
+    SSL_CTX_set_session_cache_mode(context->native_handle(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context->native_handle(), &ClientContext::keep);
     context->set_verify_mode(boost::asio::ssl::verify_peer);
     boost::system::error_code error;
     if (ca_file.empty()) {
@@ -73,7 +159,7 @@ Result<ClientContext> ClientContext::make(const std::string& ca_file)
     if (error)
         return Error{"the certificate authorities " + (ca_file.empty() ? "of this machine" : "in " + ca_file) +
                      " cannot be read: " + error.message()};
-    return ClientContext(std::move(context));
+    return ClientContext(std::move(context), std::make_shared<Sessions>());
 }
 
 bool expect_host(ssl_st* session, const std::string& host)

@@ -9,7 +9,8 @@
 #include <memory>
 #include <string>
 
-struct ssl_st; // OpenSSL's SSL
+struct ssl_st;         // OpenSSL's SSL
+struct ssl_session_st; // and SSL_SESSION
 
 namespace boost::asio::ssl {
 class context;
@@ -24,8 +25,19 @@ public:
 
     boost::asio::ssl::context& native() const { return *context_; }
 
+    // Before the handshake: offers a session of an earlier connection with this server, which saves the exchange of
+    // certificates (RFC 8446 section 2.2), and keeps those that it hands out. What was verified then was the same name
+    // by the same authorities: a context knows no others. server: host:port.
+    void resume(ssl_st* session, const std::string& server) const;
+
 private:
-    explicit ClientContext(std::shared_ptr<boost::asio::ssl::context> context) : context_(std::move(context)) {}
+    struct Sessions;
+    ClientContext(std::shared_ptr<boost::asio::ssl::context> context, std::shared_ptr<Sessions> sessions)
+        : sessions_(std::move(sessions)), context_(std::move(context))
+    {}
+    static int keep(ssl_st* session, ssl_session_st* ticket);
+
+    std::shared_ptr<Sessions> sessions_;
     std::shared_ptr<boost::asio::ssl::context> context_;
 };
 

@@ -30,6 +30,19 @@ smtp::Timeouts timeouts_of(const ServiceFile::Smtp& smtp)
     return timeouts;
 }
 
+smtp::Pipelining pipelining_of(const ServiceFile::Smtp& smtp)
+{
+    switch (smtp.pipelining) {
+    case PipeliningPolicy::never:
+        return smtp::Pipelining::never;
+    case PipeliningPolicy::message:
+        return smtp::Pipelining::message;
+    case PipeliningPolicy::next_message:
+        return smtp::Pipelining::next_message;
+    }
+    return smtp::Pipelining::next_message;
+}
+
 smtp::ClientName client_name(const ServiceFile& file, const std::string& host)
 {
     auto name = smtp::ClientName::make(!file.smtp.client_name.empty() ? file.smtp.client_name : host);
@@ -89,9 +102,10 @@ int serve(const Options& options)
         log::warning("no sealing key ([secrets] key_file): mail that needs a password is held");
 
     boost::asio::io_context io(1);
-    SmtpTransport transport(io.get_executor(),
-                            {&*tls, client_name(*file, this_host()), timeouts_of(file->smtp), file->smtp.idle},
-                            *key ? &**key : nullptr);
+    SmtpTransport transport(
+        io.get_executor(),
+        {&*tls, client_name(*file, this_host()), timeouts_of(file->smtp), file->smtp.idle, pipelining_of(file->smtp)},
+        *key ? &**key : nullptr);
     Dispatcher dispatcher(io, {*file, *key, this_host()}, transport);
     boost::asio::signal_set signals(io, SIGINT, SIGTERM);
     bool first = true; // not the handler's own: each wait has a copy of it

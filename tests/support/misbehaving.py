@@ -16,7 +16,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 
-from smtp_script import Close, Hold, Reply, Script, Silence, WrongCertificate
+from smtp_script import Close, Flush, Hold, Reply, Script, Silence, WrongCertificate
 
 EXTENSIONS = ("PIPELINING", "SIZE 35882577", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 
@@ -40,6 +40,7 @@ class Seen:
     commands: list = field(default_factory=list)  # (connection, line); the secrets of AUTH are left out
     connections: int = 0
     open_connections: int = 0
+    behind_a_dot: int = 0  # messages whose commands had come with the dot of the one before
     most_connections: int = 0
     open_logins: int = 0
     most_logins: int = 0  # the most that were in progress at one time
@@ -255,6 +256,8 @@ class Session:
         octets = self.read_content()
         received = Received(self.number, self.login, self.mail_from, list(self.recipients), octets, None)
         self.forget_transaction()
+        if self.buffer.startswith(b"MAIL "):
+            self.server.seen.behind_a_dot += 1
         with self.server.changed:  # before the answer: a hang-up at the dot leaves a message that was taken
             self.server.seen.messages.append(received)
             self.server.changed.notify_all()
@@ -289,6 +292,9 @@ class Session:
         action = self.server.script.decide(step, self.number, line)
         if isinstance(action, Hold):
             self.hold(action.event)
+            normal()
+        elif isinstance(action, Flush):
+            self.buffer = b""
             normal()
         elif isinstance(action, WrongCertificate):
             self.start_tls(action.certificate)

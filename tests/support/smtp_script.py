@@ -36,6 +36,11 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Flush:
+    """Throws away what came behind this step's command, and does the normal thing."""
+
+
+@dataclass(frozen=True)
 class WrongCertificate:
     """Step tls: shows another certificate."""
     certificate: object

@@ -34,7 +34,7 @@ asio::awaitable<Opening::Action> encrypted(Wire& wire, Opening& opening, const S
 {
     if (options.tls == nullptr)
         co_return opening.on_lost({Cause::tls_failed, "no certificate authorities are set up"});
-    const std::optional<Loss> loss = co_await wire.handshake(*options.tls, server.host);
+    const std::optional<Loss> loss = co_await wire.handshake(*options.tls, server.host, server.port);
     co_return loss ? opening.on_lost(*loss) : opening.on_tls();
 }
 
@@ -77,7 +77,12 @@ bool Connection::is_alive()
 
 bool Connection::reusable() const
 {
-    return link_ != LinkState::unusable && !wire_->loss();
+    return link_ != LinkState::unusable && !begun_ && !wire_->loss();
+}
+
+bool Connection::resumed_tls() const
+{
+    return wire_->resumed_tls();
 }
 
 void Connection::stop()

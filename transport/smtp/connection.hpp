@@ -14,9 +14,12 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 
 namespace mailroom {
@@ -43,7 +46,23 @@ struct OpenOptions {
     ClientName client_name;
     Timeouts timeouts = {};
     Cleartext cleartext_login = Cleartext::forbidden;
-    Pipelining pipelining = Pipelining::when_offered; // `never` for servers that answered it with a protocol error
+    Pipelining pipelining = Pipelining::next_message;
+};
+
+// What may go out behind the final dot of a message: the commands of the next one.
+struct Following {
+    Envelope envelope;
+    std::uint64_t size = 0; // octets of its content, before dot-stuffing
+};
+
+// What submit asks of its caller.
+struct Hooks {
+    // Called once, just before the octets with the final dot are handed to the socket, for who keeps a journal. If it
+    // throws, nothing was committed, the link is closed, and the exception goes on to the caller.
+    std::function<void()> before_commit;
+    // Called just before that, where the server and the settings allow it: the message whose commands go out behind the
+    // dot; none: nothing is at hand. Must not throw.
+    std::function<std::optional<Following>()> following;
 };
 
 // A session that is ready for mail. Destroying it closes the link at once; close() says QUIT first.
@@ -56,6 +75,13 @@ public:
 
     bool is_alive();       // before it is used again: the link is open and the server said nothing, such as a 421
     bool reusable() const; // after a message: in order, as far as we know
+    // The commands of `following` went out behind the last message. Only the submission of a message with this envelope
+    // and size goes on with it; for anything else the session is of no use any more, and closing it undoes what was
+    // begun.
+    bool has_begun() const { return begun_ != nullptr; }
+    BrokeOff broke_off() const { return broke_off_; } // the last message
+    bool resumed_tls() const;                         // the handshake went on from an earlier session with this server
+    void pipeline(Pipelining at_most) { pipelining_ = at_most; }
     int messages_carried() const { return messages_carried_; } // transactions tried, whatever became of them
     const Capabilities& capabilities() const { return capabilities_; }
     const std::string& server() const { return server_; } // host:port
@@ -69,7 +95,20 @@ public:
 
 private:
     struct Use; // of the link by one message
-    friend boost::asio::awaitable<Delivery> submit(Connection&, const Envelope&, Content&, std::function<void()>);
+    struct Begun {
+        Begun(Following following, const Capabilities& server)
+            : envelope(std::move(following.envelope)),
+              size(following.size),
+              transaction(envelope, size, server, Pipelining::next_message, Reset::not_needed)
+        {}
+        bool is_of(const Envelope& other, std::uint64_t other_size) const; // to the letter
+        Envelope envelope;
+        std::uint64_t size;
+        Transaction transaction;
+    };
+    std::string begin(Following following); // its first flight; empty: it goes out on its own
+    void lose(const char* why);
+    friend boost::asio::awaitable<Delivery> submit(Connection&, const Envelope&, Content&, Hooks);
     friend boost::asio::awaitable<void> close(std::unique_ptr<Connection>);
 
     std::unique_ptr<Wire> wire_;
@@ -77,7 +116,9 @@ private:
     std::string server_;
     Timeouts timeouts_;
     Pipelining pipelining_;
+    std::unique_ptr<Begun> begun_;
     LinkState link_ = LinkState::clean;
+    BrokeOff broke_off_ = BrokeOff::no;
     int messages_carried_ = 0;
     bool past_the_dot_ = false;
 };

@@ -6,6 +6,10 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace mailroom::smtp {
@@ -23,12 +27,20 @@ struct Submission {
     Content& content;
     const Timeouts& timeouts;
     const std::function<void()>& before_commit;
-    bool& past_the_dot; // what Connection::stop asks
+    const std::function<std::string()>& begin_next; // the flight that goes out behind the dot; empty: none
+    bool& past_the_dot;                             // what Connection::stop asks
+    bool went_behind_a_dot;                         // the commands whose replies are due
 };
+
+std::chrono::milliseconds limit_of_reply(const Submission& s)
+{
+    const auto limit = limit_of(s.transaction.stage(), s.timeouts);
+    return s.went_behind_a_dot ? std::min(limit, s.timeouts.behind_the_dot) : limit;
+}
 
 asio::awaitable<Transaction::Action> answered(Submission& s)
 {
-    s.wire.expires_after(limit_of(s.transaction.stage(), s.timeouts));
+    s.wire.expires_after(limit_of_reply(s));
     auto answer = co_await s.wire.read_reply();
     if (auto* loss = std::get_if<Loss>(&answer))
         co_return s.transaction.on_lost(*loss);
@@ -37,7 +49,8 @@ asio::awaitable<Transaction::Action> answered(Submission& s)
 
 asio::awaitable<Transaction::Action> sent(Submission& s, std::string octets)
 {
-    s.wire.expires_after(limit_of(s.transaction.stage(), s.timeouts));
+    s.went_behind_a_dot = false;
+    s.wire.expires_after(limit_of_reply(s));
     co_await s.wire.write(octets);
     // Also after a failed write: a 421 that came before the server closed says more than a broken pipe.
     auto next = co_await answered(s);
@@ -92,9 +105,9 @@ private:
 };
 
 // Writing ended early: the server's answer says why, if there is one.
-asio::awaitable<Transaction::Action> interrupted(Submission& s, Wire::Written written)
+asio::awaitable<Transaction::Action> interrupted(Submission& s, Wire::Written written, std::size_t up_to_the_dot)
 {
-    if (written.certainly_incomplete && s.transaction.is_past_the_dot())
+    if (written.at_most < up_to_the_dot && s.transaction.is_past_the_dot())
         s.transaction.on_withheld();
     auto answer = co_await s.wire.read_reply();
     if (auto* reply = std::get_if<Reply>(&answer))
@@ -105,6 +118,7 @@ asio::awaitable<Transaction::Action> interrupted(Submission& s, Wire::Written wr
 asio::awaitable<Transaction::Action> content_sent(Submission& s)
 {
     Source source(s.content);
+    s.went_behind_a_dot = false;
     s.wire.stop_writing_on_answer();
     for (;;) {
         if (source.piece_is_used_up()) {
@@ -116,18 +130,21 @@ asio::awaitable<Transaction::Action> content_sent(Submission& s)
             }
         }
         const std::string_view part = source.take(max_write);
-        std::string_view ending;
+        std::string ending; // with the next message's commands behind it
+        std::size_t up_to_the_dot = part.size();
         if (source.is_at_end() && !s.wire.loss()) {
+            ending = source.ending();
+            up_to_the_dot += ending.size();
+            ending += s.begin_next();
             if (s.before_commit)
                 s.before_commit();
-            ending = source.ending();
             s.past_the_dot = true;
             s.transaction.on_committing();
         }
         s.wire.expires_after(s.timeouts.content);
         Wire::Written written = co_await s.wire.write(part, ending);
         if (written.loss) {
-            auto next = co_await interrupted(s, std::move(written));
+            auto next = co_await interrupted(s, std::move(written), up_to_the_dot);
             co_return next;
         }
         if (!ending.empty())
@@ -156,7 +173,7 @@ struct Connection::Use {
     {
         connection.past_the_dot_ = false;
         if (connection.link_ == LinkState::unusable)
-            connection.wire_->cut({Cause::connection_lost, "the connection was closed after a failure"});
+            connection.lose("the connection was closed after a failure");
         else
             connection.wire_->never_expires();
     }
@@ -164,21 +181,61 @@ struct Connection::Use {
     Connection& connection;
 };
 
-asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelope, Content& content,
-                                 std::function<void()> before_commit)
+std::string Connection::begin(Following following)
+{
+    auto begun = std::make_unique<Begun>(std::move(following), capabilities_);
+    auto action = begun->transaction.begin();
+    auto* const flight = std::get_if<Transaction::Send>(&action);
+    if (flight == nullptr) // refused beforehand: its own submission will say so
+        return {};
+    begun_ = std::move(begun);
+    return std::move(flight->octets);
+}
+
+bool Connection::Begun::is_of(const Envelope& other, std::uint64_t other_size) const
+{
+    return size == other_size && envelope.sender.str() == other.sender.str() &&
+           std::ranges::equal(envelope.recipients, other.recipients, {}, &MailAddress::str, &MailAddress::str);
+}
+
+void Connection::lose(const char* why)
+{
+    begun_.reset();
+    wire_->cut({Cause::connection_lost, why});
+}
+
+asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelope, Content& content, Hooks hooks)
 {
     const auto reset = connection.link_ == LinkState::needs_reset ? Reset::first : Reset::not_needed;
     const bool reused = connection.messages_carried_++ > 0;
+    if (connection.begun_ && !connection.begun_->is_of(envelope, content.size()))
+        connection.lose("another message was begun on this connection");
+    const std::unique_ptr<Connection::Begun> begun = std::move(connection.begun_);
     const Connection::Use use(connection);
-    Transaction transaction(envelope, content.size(), connection.capabilities_, connection.pipelining_, reset);
-    Submission s{*connection.wire_,    transaction,   content,
-                 connection.timeouts_, before_commit, connection.past_the_dot_};
+    std::optional<Transaction> own;
+    if (!begun)
+        own.emplace(envelope, content.size(), connection.capabilities_, connection.pipelining_, reset);
+    Transaction& transaction = begun ? begun->transaction : *own;
+    const bool may_begin_next =
+        connection.pipelining_ == Pipelining::next_message && connection.capabilities_.pipelining && hooks.following;
+    const std::function<std::string()> begin_next = [&]() -> std::string {
+        auto following = may_begin_next ? hooks.following() : std::nullopt;
+        return following ? connection.begin(*std::move(following)) : std::string();
+    };
+    Submission s{*connection.wire_,        transaction,         content,
+                 connection.timeouts_,     hooks.before_commit, begin_next,
+                 connection.past_the_dot_, begun != nullptr};
 
-    Transaction::Action action = transaction.begin();
+    Transaction::Action action = Transaction::AwaitReply{};
+    if (!begun)
+        action = transaction.begin();
     while (!std::holds_alternative<Transaction::Finish>(action))
         action = co_await perform(s, std::move(action));
     auto& finish = std::get<Transaction::Finish>(action);
     connection.link_ = finish.link;
+    if (connection.begun_ && finish.link == LinkState::needs_reset) // a refused dot ends a transaction as well
+        connection.link_ = LinkState::clean;
+    connection.broke_off_ = finish.broke_off;
     finish.delivery.server = connection.server_;
     finish.delivery.reused_connection = reused;
     co_return std::move(finish.delivery);

@@ -7,16 +7,11 @@
 
 #include <boost/asio/awaitable.hpp>
 
-#include <functional>
-
 namespace mailroom::smtp {
 
 // One at a time for each connection. connection, envelope and content must live until it ends. It ends by itself; only
 // Connection::stop and abort may end it sooner, never the cancellation of its coroutine, which would lose the outcome.
-//
-// before_commit: called once, just before the octets with the final dot are handed to the socket, for who keeps a
-// journal. If it throws, nothing was committed, the link is closed, and the exception goes on to the caller.
 boost::asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelope, Content& content,
-                                        std::function<void()> before_commit = {});
+                                        Hooks hooks = {});
 
 } // namespace mailroom::smtp

@@ -21,6 +21,10 @@ struct Timeouts {
     std::chrono::milliseconds data = std::chrono::seconds(120);      // RFC 5321: 2 minutes
     std::chrono::milliseconds content = std::chrono::seconds(180);   // each piece of 64 KiB; RFC 5321: 3 minutes
     std::chrono::milliseconds final_dot = std::chrono::seconds(600); // RFC 5321: 10 minutes
+    // Each reply to commands that went out behind the dot of the message before, where the command itself is not given
+    // less. Ours: a server that threw them away must not cost the minutes of a slow one; it is asked again in
+    // lock-step.
+    std::chrono::milliseconds behind_the_dot = std::chrono::seconds(30);
     std::chrono::milliseconds rset = std::chrono::seconds(20);
     std::chrono::milliseconds quit = std::chrono::seconds(5);
 };

@@ -49,7 +49,7 @@ Transaction::Transaction(const Envelope& envelope, std::uint64_t content_size, c
     : envelope_(envelope),
       server_(server),
       content_size_(content_size),
-      pipelined_(server.pipelining && pipelining == Pipelining::when_offered),
+      pipelined_(server.pipelining && pipelining != Pipelining::never),
       next_(reset == Reset::first ? Next::reset : Next::mail_from),
       undecided_(envelope.recipients.size()),
       refused_(envelope.recipients.size())
@@ -93,6 +93,7 @@ Transaction::Action Transaction::next_flight()
         if (!pipelined_ || flight.size() >= max_flight || recipient_ - first_recipient >= max_flight_recipients)
             break;
     }
+    sent_several_ = sent_several_ || due_.size() > 1;
     return Send{std::move(flight)};
 }
 
@@ -314,7 +315,26 @@ Transaction::Action Transaction::finish(LinkState link)
         for (std::optional<Outcome>& refusal : refused_)
             delivery.recipients.push_back(refusal ? *std::move(refusal) : delivery.outcome);
     }
-    return Finish{std::move(delivery), link};
+    BrokeOff broken = BrokeOff::no;
+    if (broke_off(delivery.outcome))
+        broken = sent_several_ ? BrokeOff::pipelined : BrokeOff::in_lock_step;
+    return Finish{std::move(delivery), link, broken};
+}
+
+bool Transaction::broke_off(const Outcome& outcome) const
+{
+    if (phase_ != Phase::commands)
+        return false;
+    switch (outcome.cause) {
+    case Cause::protocol_error:
+    case Cause::timed_out:
+    case Cause::connection_lost:
+        return true;
+    case Cause::reply: // what we say is right, but for an address that the server reads otherwise (RFC 3463: X.1.x)
+        return outcome.code == 500 || (outcome.code == 501 && !outcome.enhanced.starts_with("5.1."));
+    default:
+        return false;
+    }
 }
 
 // No recipient was accepted: what concerns more than a recipient comes first, then what may work later.

@@ -25,8 +25,15 @@ struct Envelope {
     std::vector<MailAddress> recipients; // at least one
 };
 
-enum class Pipelining { when_offered, never };
+// How many commands go out before their replies are read, where the server offers PIPELINING: one; those of a message;
+// or those of the next message as well, behind the final dot of the one before.
+enum class Pipelining { never, message, next_message };
 enum class Reset { not_needed, first }; // RSET: the transaction before this one failed
+
+// Whether it ended before any content was sent, and without a proper answer: by replies out of place or to other
+// commands than ours (500, 501, 503), by none in time, or by a lost link. That may be the fault of sending several at
+// once.
+enum class BrokeOff { no, in_lock_step, pipelined };
 
 // What the link is good for when a transaction is over.
 enum class LinkState { clean, needs_reset, unusable };
@@ -46,6 +53,7 @@ public:
     struct Finish {
         Delivery delivery; // without server and reused_connection
         LinkState link = LinkState::clean;
+        BrokeOff broke_off = BrokeOff::no;
     };
     using Action = std::variant<AwaitReply, Send, SendContent, Finish>;
 
@@ -81,12 +89,14 @@ private:
     Action on_verdict(const Reply& reply);
     Action proceed();
     Action finish(LinkState link);
+    bool broke_off(const Outcome& outcome) const;
     Outcome outcome_of_all_refused() const;
 
     const Envelope& envelope_;
     const Capabilities& server_;
     std::uint64_t content_size_;
     bool pipelined_;
+    bool sent_several_ = false; // commands at once
 
     Phase phase_ = Phase::commands;
     Next next_;                                   // command to be sent

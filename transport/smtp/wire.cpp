@@ -205,7 +205,8 @@ asio::awaitable<Wire::Reached> Wire::connect(const std::string& host, Port port,
     co_return Unreachable{Stage::connect, std::move(loss)};
 }
 
-asio::awaitable<std::optional<Loss>> Wire::handshake(const tls::ClientContext& context, const std::string& host)
+asio::awaitable<std::optional<Loss>> Wire::handshake(const tls::ClientContext& context, const std::string& host,
+                                                     Port port)
 {
     Link& link = *link_;
     if (link.loss)
@@ -216,6 +217,8 @@ asio::awaitable<std::optional<Loss>> Wire::handshake(const tls::ClientContext& c
         link.cut({Cause::tls_failed, "\"" + host + "\" is not a name that a certificate can be for"});
         co_return link.loss;
     }
+    const std::string server = host + ":" + std::to_string(port.number());
+    context.resume(link.tls->native_handle(), server);
     const auto [error] = co_await link.tls->async_handshake(asio::ssl::stream_base::client, as_tuple);
     if (error && !link.loss) {
         tls::HandshakeTrouble trouble = tls::explain(link.tls->native_handle(), host, error);
@@ -253,8 +256,9 @@ asio::awaitable<Wire::Written> Wire::write(std::string_view head, std::string_vi
     Link& link = *link_;
     if (link.loss || (link.stop_writing_on_answer && !link.unread.empty()))
         co_return Written{link.loss ? *link.loss : Loss{Cause::protocol_error, "the server answered before its turn"},
-                          true};
+                          0};
     error_code error;
+    std::size_t written = 0;
     if (link.tls) {
         std::string_view octets = head;
         if (!tail.empty()) { // one record
@@ -264,16 +268,19 @@ asio::awaitable<Wire::Written> Wire::write(std::string_view head, std::string_vi
         }
         const auto [failed, size] = co_await asio::async_write(*link.tls, asio::buffer(octets), as_tuple);
         error = failed;
+        written = size; // in whole records: of one that is not complete the server can read nothing
     } else {
         const std::array<asio::const_buffer, 2> octets{asio::buffer(head), asio::buffer(tail)};
         const auto [failed, size] = co_await asio::async_write(link.socket, octets, as_tuple);
         error = failed;
+        written = size;
     }
     if (!error)
         co_return Written{};
-    // async_write fails only while octets are left. What we closed ourselves may have been on its way, though.
-    const bool certain = error != asio::error::operation_aborted;
-    co_return Written{link.loss ? *link.loss : broken("writing to the server", error), certain};
+    Written result{link.loss ? *link.loss : broken("writing to the server", error)};
+    if (error != asio::error::operation_aborted) // what we closed ourselves may have been on its way
+        result.at_most = written;
+    co_return result;
 }
 
 void Wire::stop_writing_on_answer()
@@ -309,6 +316,11 @@ bool Wire::is_alive()
     error_code error;
     link.socket.receive(asio::buffer(octet), tcp::socket::message_peek, error);
     return error == asio::error::would_block || error == asio::error::try_again;
+}
+
+bool Wire::resumed_tls() const
+{
+    return link_->tls && SSL_session_reused(link_->tls->native_handle()) == 1;
 }
 
 std::size_t Wire::unread() const

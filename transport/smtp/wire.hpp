@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,15 +42,18 @@ public:
     Wire(const Wire&) = delete;
     Wire& operator=(const Wire&) = delete;
 
-    // Verifies that the server is `host`. Octets read before are forgotten.
-    boost::asio::awaitable<std::optional<Loss>> handshake(const tls::ClientContext& context, const std::string& host);
+    // Verifies that the server is `host`. Octets read before are forgotten. port: whose sessions may be resumed.
+    boost::asio::awaitable<std::optional<Loss>> handshake(const tls::ClientContext& context, const std::string& host,
+                                                          Port port);
+    bool resumed_tls() const; // an earlier session, in the handshake
 
     using Answer = std::variant<Reply, Loss>;
     boost::asio::awaitable<Answer> read_reply();
 
     struct Written {
         std::optional<Loss> loss;
-        bool certainly_incomplete = false; // the server cannot have got the last octet
+        // The server cannot have got more octets than these.
+        std::size_t at_most = std::numeric_limits<std::size_t>::max();
     };
     // Both parts, as one.
     boost::asio::awaitable<Written> write(std::string_view head, std::string_view tail = {});

@@ -180,6 +180,44 @@ TEST_F(ConnectionsTest, OpensAFreshSessionForWhoAsksForOne)
     EXPECT_EQ(peer->connections(), 2U);
 }
 
+TEST_F(ConnectionsTest, ClosesIdleSessionsAtTheSameTime)
+{
+    const Script silent_at_the_end = opened + Script{Expect{"QUIT"}, Stall{}};
+    start({silent_at_the_end});
+    smtp::Timeouts timeouts;
+    timeouts.quit = 1h; // who waited for one after the other would wait for ever here
+    connections.emplace(io.get_executor(),
+                        Connections::Options{.tls = nullptr,
+                                             .client_name = smtp::ClientName::make("erp.example.com").value(),
+                                             .timeouts = timeouts,
+                                             .idle = 0ms});
+    ScriptedPeer another(io, {silent_at_the_end});
+    Login there = login();
+    there.server.port = Port::make(another.port()).value();
+    for (const Login& one : {login(), there})
+        put_back(answer(one), one);
+    bool done = false;
+    asio::co_spawn(io, close_idle(*connections, done), asio::detached);
+    run_until([&] { return count(peer->heard(), "QUIT") == 1 && count(another.heard(), "QUIT") == 1; });
+    EXPECT_FALSE(done);
+    peer->release();
+    another.release();
+    run_until([&] { return done && peer->is_done() && another.is_done(); });
+    EXPECT_THAT(another.complaints(), IsEmpty());
+}
+
+TEST_F(ConnectionsTest, AServerThatCannotPipelineGetsLessByThatLoginAlone)
+{
+    start({open_to_the_end});
+    connections->keep_to_one_message(login());
+    EXPECT_EQ(connections->pipelining_for(login()), smtp::Pipelining::message);
+    connections->keep_to_lock_step(login());
+    connections->keep_to_one_message(login()); // no more than before
+    EXPECT_EQ(connections->pipelining_for(login()), smtp::Pipelining::never);
+    EXPECT_EQ(connections->pipelining_for(login("ben")), smtp::Pipelining::next_message);
+    EXPECT_TRUE(answer(login()).has_session());
+}
+
 TEST_F(ConnectionsTest, DoesNotGiveOutASessionThatTheServerHasClosed)
 {
     bool gone = false;

@@ -73,7 +73,7 @@ struct Dialogue {
                       Reset reset = Reset::not_needed)
         : to(std::move(mail)),
           server(std::move(capabilities)),
-          transaction(to, size, server, Pipelining::when_offered, reset),
+          transaction(to, size, server, Pipelining::next_message, reset),
           action(transaction.begin())
     {}
     Dialogue(const Dialogue&) = delete;

@@ -20,6 +20,11 @@ struct Course {
 
 std::vector<Course> courses()
 {
+    Capabilities offers_size = pipelining();
+    offers_size.size = true;
+    offers_size.max_size = 1000;
+    Capabilities offers_smtputf8 = pipelining();
+    offers_smtputf8.smtputf8 = true;
     return {
         {"plain", {"b@example.com"}, {}, Reset::not_needed, {"250 ok", "250 ok", "354 go", "", "250 ok"}},
         {"pipelined", {"b@example.com"}, pipelining(), Reset::not_needed, {"250 ok", "250 ok", "354 go", "", "250 ok"}},
@@ -28,6 +33,17 @@ std::vector<Course> courses()
          pipelining(),
          Reset::first,
          {"250 ok", "250 ok", "250 ok", "354 go", "", "250 ok"}},
+        {"with SIZE", {"b@example.com"}, offers_size, Reset::not_needed, {"250 ok", "250 ok", "354 go", "", "250 ok"}},
+        {"with SMTPUTF8",
+         {"b\xC3\xBC@example.com"},
+         offers_smtputf8,
+         Reset::not_needed,
+         {"250 ok", "250 ok", "354 go", "", "250 ok"}},
+        {"with ENHANCEDSTATUSCODES",
+         {"b@example.com"},
+         pipelining(),
+         Reset::not_needed,
+         {"250 2.1.0 ok", "250 2.1.5 ok", "354 go", "", "250 2.6.0 ok"}},
         {"two recipients",
          {"b@example.com", "c@example.com"},
          {},
@@ -121,6 +137,26 @@ TEST_P(EveryStep, A421IsTheServersTroubleAndTriedAgain)
         EXPECT_EQ(d.outcome().scope, Scope::server);
         EXPECT_EQ(d.end().link, LinkState::unusable);
         expect_no_acceptance(d);
+    });
+}
+
+// Only what ended before any content went may be tried again one command at a time.
+TEST_P(EveryStep, ABrokenFlightIsToldFromABrokenContentAndFromLockStep)
+{
+    const bool pipelined = GetParam().server.pipelining;
+    for (const Cause cause : {Cause::connection_lost, Cause::timed_out, Cause::protocol_error}) {
+        at_every_step([&](Dialogue& d, Position position) {
+            const bool before_content = !position.past_the_dot && !d.wants_content();
+            d.lose({cause, "gone"});
+            const BrokeOff expected = !before_content ? BrokeOff::no
+                                      : pipelined     ? BrokeOff::pipelined
+                                                      : BrokeOff::in_lock_step;
+            EXPECT_EQ(d.end().broke_off, expected);
+        });
+    }
+    at_every_step([&](Dialogue& d, Position) {
+        d.hear({"421 4.3.0 closing"});
+        EXPECT_EQ(d.end().broke_off, BrokeOff::no) << "a proper answer";
     });
 }
 

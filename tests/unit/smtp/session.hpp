@@ -165,7 +165,8 @@ protected:
 
     asio::awaitable<void> do_submit(Content& content)
     {
-        delivery = co_await submit(*connection, to, content, before_commit);
+        Hooks hooks{before_commit, following};
+        delivery = co_await submit(*connection, to, content, std::move(hooks));
     }
 
     asio::awaitable<void> do_open_and_submit(Content& content)
@@ -199,9 +200,11 @@ protected:
     Server server{"127.0.0.1", *Port::make(1), Security::none};
     const Credentials* credentials = nullptr;
     Credentials tim{"tim", Secret("secret")};
-    OpenOptions options{nullptr, ClientName::make("erp.example.com").value(), {}, Cleartext::forbidden, {}};
+    OpenOptions options{
+        nullptr, ClientName::make("erp.example.com").value(), {}, Cleartext::forbidden, Pipelining::next_message};
     std::optional<tls::ClientContext> tls;
     std::function<void()> before_commit;
+    std::function<std::optional<Following>()> following;
     Envelope to = envelope({"b@example.com"});
 
     std::unique_ptr<Connection> connection;

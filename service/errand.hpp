@@ -1,0 +1,42 @@
+// A job on its way: composed once and kept until it is settled, so that its commands can go out behind the final dot of
+// the message before it. The courier carries it; what the transport needs of it stays where it is.
+#pragma once
+
+#include "service/composed_content.hpp"
+#include "service/job.hpp"
+#include "service/outgoing.hpp"
+#include "service/transport.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace mailroom {
+
+class Errand {
+public:
+    explicit Errand(Job taken) : job(std::move(taken)) {}
+    Errand(const Errand&) = delete;
+    Errand& operator=(const Errand&) = delete;
+
+    // Once, when the job's content is there. domain: of the Message-ID. lane: reads what is large while it is sent.
+    // Error: the message cannot be composed, or no recipient is left.
+    Result<void> compose(const std::string& domain, queue::DatabaseLane& lane);
+    bool is_composed() const { return content_.has_value(); }
+
+    // After compose().
+    std::chrono::system_clock::time_point started() const { return started_; }
+    Addressing addressing() const; // without recipients where none is left
+    Letter letter() { return {job.identity, addressing_->envelope, *content_}; }
+
+    Job job;
+
+private:
+    std::chrono::system_clock::time_point started_;
+    std::optional<Addressing> addressing_;
+    std::string message_id_;
+    std::optional<mime::Message> message_; // its views are in `job` and `message_id_`
+    std::optional<ComposedContent> content_;
+};
+
+} // namespace mailroom
