@@ -82,11 +82,10 @@ boost::asio::awaitable<Connections::Acquired> Connections::acquire(const Login& 
         if (auto refused = refusal(account))
             co_return *std::move(refused);
         if (prefer == Prefer::any) {
-            auto connection = take_idle(account);
-            if (connection)
-                connection->pipeline(pipelining_of(account));
-            if (connection)
+            if (auto connection = take_idle(account)) {
+                connection->pipeline(pipelining_for(login));
                 co_return Session{std::move(connection), true};
+            }
         }
         if (account.failures != failures) // who waited for it hears of it
             co_return *account.failure;
@@ -106,7 +105,7 @@ boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& log
     const auto cleartext =
         login.server.security == Security::none ? smtp::Cleartext::allowed : smtp::Cleartext::forbidden;
     const smtp::OpenOptions options{options_.tls, options_.client_name, options_.timeouts, cleartext,
-                                    pipelining_of(account)};
+                                    pipelining_for(login)};
     const smtp::Credentials* const credentials = login.credentials ? &*login.credentials : nullptr;
     boost::asio::cancellation_signal cancel; // a stop does not wait for a server that has not taken us in
     const auto place = opening_.insert(opening_.end(), &cancel);
@@ -160,32 +159,39 @@ boost::asio::awaitable<void> Connections::give_back(const Login& login, std::uni
     co_await smtp::close(std::move(connection));
 }
 
-smtp::Pipelining Connections::pipelining_of(const Account& account) const
+smtp::Pipelining Connections::pipelining_for(const Login& login) const
 {
-    return steady_clock::now() < account.pipelining_until ? std::min(account.pipelining, options_.pipelining)
-                                                          : options_.pipelining;
+    const auto found = restraints_.find(smtp::to_string(login.server));
+    const bool restrained = found != restraints_.end() && steady_clock::now() < found->second.until;
+    return restrained ? std::min(found->second.at_most, options_.pipelining) : options_.pipelining;
 }
 
-bool Connections::limit(Account& account, smtp::Pipelining at_most)
+// Longer restraints stay, and so do stricter ones.
+void Connections::restrain(const Login& login, smtp::Pipelining at_most, std::chrono::hours how_long)
 {
-    const bool is_new = at_most < pipelining_of(account);
-    account.pipelining = std::min(at_most, pipelining_of(account));
-    account.pipelining_until = steady_clock::now() + pipeline_less_for;
-    return is_new;
+    const auto before = pipelining_for(login);
+    Restraint& restraint = restraints_[smtp::to_string(login.server)];
+    restraint.at_most = std::min(at_most, before);
+    restraint.until = std::max(restraint.until, steady_clock::now() + how_long);
+    if (restraint.at_most == before)
+        return;
+    if (restraint.at_most == smtp::Pipelining::never)
+        log::warning("{} offers PIPELINING and cannot do it: it gets one command at a time for {} h",
+                     smtp::to_string(login.server), how_long.count());
+    else
+        log::info("{} does not get on with the next message's commands: nothing goes behind a message for {} h",
+                  smtp::to_string(login.server), how_long.count());
 }
 
-void Connections::keep_to_lock_step(const Login& login)
+void Connections::pipeline_less(const Login& login)
 {
-    if (limit(account_of(login), smtp::Pipelining::never))
-        log::warning("{} offers PIPELINING and cannot do it: it gets one command at a time for an hour",
-                     smtp::to_string(login.server));
+    const bool behind = pipelining_for(login) == smtp::Pipelining::next_message;
+    restrain(login, behind ? smtp::Pipelining::message : smtp::Pipelining::never, pipeline_less_for);
 }
 
-void Connections::keep_to_one_message(const Login& login)
+void Connections::keep_to_one_message(const Login& login, std::chrono::hours how_long)
 {
-    if (limit(account_of(login), smtp::Pipelining::message))
-        log::info("{} hangs up after a message: nothing goes behind a message for an hour",
-                  smtp::to_string(login.server));
+    restrain(login, smtp::Pipelining::message, how_long);
 }
 
 bool Connections::are_one(const Login& a, const Login& b)

@@ -51,10 +51,11 @@ public:
     // Takes a session back: kept where it is in order, closed otherwise.
     boost::asio::awaitable<void> give_back(const Login& login, std::unique_ptr<smtp::Connection> connection);
 
-    // The server gets on with less only: one command at a time; or nothing behind the final dot. For an hour.
-    void keep_to_lock_step(const Login& login);
-    void keep_to_one_message(const Login& login);
-    smtp::Pipelining pipelining_for(const Login& login) { return pipelining_of(account_of(login)); }
+    // How much the login's server can take at once, by the settings and by what turned out.
+    smtp::Pipelining pipelining_for(const Login& login) const;
+    // It got on better in lock-step: for an hour a step less, first nothing behind the final dot, then one command.
+    void pipeline_less(const Login& login);
+    void keep_to_one_message(const Login& login, std::chrono::hours how_long); // nothing behind the final dot
 
     // Whether they would get the same session.
     static bool are_one(const Login& a, const Login& b);
@@ -83,21 +84,23 @@ private:
         std::vector<std::uint8_t> fingerprint;
         std::optional<Outcome> failure; // of the last opening that failed
         int failures = 0;
-        smtp::Pipelining pipelining = smtp::Pipelining::next_message; // at most, until:
-        std::chrono::steady_clock::time_point pipelining_until;
+    };
+    struct Restraint {
+        smtp::Pipelining at_most = smtp::Pipelining::next_message;
+        std::chrono::steady_clock::time_point until;
     };
 
     Account& account_of(const Login& login);
     static std::unique_ptr<smtp::Connection> take_idle(Account& account);
     std::optional<Outcome> refusal(const Account& account) const; // also of open sessions
     boost::asio::awaitable<Acquired> open(const Login& login, Account& account);
-    smtp::Pipelining pipelining_of(const Account& account) const;
-    bool limit(Account& account, smtp::Pipelining at_most);
+    void restrain(const Login& login, smtp::Pipelining at_most, std::chrono::hours how_long);
     static void remember(Account& account, const Outcome& outcome);
 
     boost::asio::any_io_executor executor_;
     Options options_;
-    std::map<std::string, Account> accounts_; // never erased while the service runs: there are as many as logins
+    std::map<std::string, Restraint> restraints_; // by server
+    std::map<std::string, Account> accounts_;     // never erased while the service runs: there are as many as logins
     std::list<boost::asio::cancellation_signal*> opening_;
     bool stopping_ = false;
 };

@@ -15,10 +15,13 @@ bool is_whole(const queue::Claimed& claimed)
     return claimed.size <= ContentReader::whole_message;
 }
 
-// What one statement can read.
-bool same(const queue::Claimed& a, const queue::Claimed& b)
+constexpr std::int64_t largest_batch = 4 * 1024 * 1024; // octets that are read for several at once, ours
+
+// Whether one statement reads `next` as well as `first` and others, `size` octets in all. A large message goes alone.
+bool fit_together(const queue::Claimed& first, std::int64_t size, const queue::Claimed& next)
 {
-    return a.generation == b.generation && is_whole(a) == is_whole(b);
+    return is_whole(first) && is_whole(next) && first.generation == next.generation &&
+           size + next.size <= largest_batch;
 }
 
 } // namespace
@@ -43,9 +46,10 @@ std::vector<ContentReader::Request*> ContentReader::next_batch()
 {
     std::vector<Request*> batch;
     std::deque<Request*> others;
+    std::int64_t size = 0;
     for (Request* request : std::exchange(waiting_, {})) {
-        const bool fits =
-            batch.size() < queue::max_batch && (batch.empty() || same(batch.front()->claimed, request->claimed));
+        const bool fits = batch.empty() || fit_together(batch.front()->claimed, size, request->claimed);
+        size += fits ? request->claimed.size : 0;
         if (fits)
             batch.push_back(request);
         else

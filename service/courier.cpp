@@ -14,6 +14,7 @@ namespace {
 
 using std::chrono::system_clock;
 
+constexpr std::uint64_t largest_before = 64 * 1024; // octets of a message behind which the next is begun, ours
 constexpr auto pause_after_trouble = std::chrono::seconds(5); // of a message that met a fault of this process, ours
 
 Delivery not_tried(Verdict verdict, Scope scope, Cause cause, std::string text)
@@ -88,6 +89,7 @@ std::optional<Letter> Courier::next_letter(Round& round)
             if (!job)
                 return std::nullopt;
             round.next = std::make_unique<Errand>(*std::move(job));
+            round.next_since = std::chrono::steady_clock::now();
         }
         Errand& next = *round.next;
         if (!next.job.content || !needs_.may_begin(next.job))
@@ -118,12 +120,17 @@ boost::asio::awaitable<void> Courier::doubt(const Job& job, const std::string& w
 boost::asio::awaitable<Route::Ended> Courier::attempt(Errand& errand, Round& round, Committing& committing)
 {
     const Job& job = errand.job;
+    const auto started = system_clock::now();
     std::unique_ptr<Begun> begun = std::move(round.begun);
     Delivery delivery;
     const auto composed = errand.is_composed() ? Result<void>() : errand.compose(needs_.domain, needs_.reads);
     if (composed) {
         const std::function<void()> before_commit = [&committing] { committing = Committing::yes; };
-        const std::function<std::optional<Letter>()> next = [this, &round] { return next_letter(round); };
+        // A server may look through a large message for minutes: nothing is to wait behind it.
+        const bool is_small = errand.letter().content.size() <= largest_before;
+        const std::function<std::optional<Letter>()> next = [this, &round, is_small] {
+            return is_small ? next_letter(round) : std::nullopt;
+        };
         const Parcel parcel{errand.letter(), before_commit, next, begun};
         delivery = co_await needs_.transport.deliver(parcel);
         round.begun = std::move(begun);
@@ -131,7 +138,7 @@ boost::asio::awaitable<Route::Ended> Courier::attempt(Errand& errand, Round& rou
         delivery = not_tried(Verdict::give_up, Scope::message, Cause::none, composed.error().text);
     }
     const Addressing addressing = errand.addressing();
-    co_return co_await settle(job, addressing, delivery, errand.started());
+    co_return co_await settle(job, addressing, delivery, started);
 }
 
 namespace {

@@ -59,7 +59,8 @@ public:
     struct Round {
         std::function<std::optional<Job>()> pop_behind; // the dispatcher's: a job that may be begun behind this one
         std::unique_ptr<Errand> next;                   // what it gave; carried after this one
-        std::unique_ptr<Begun> begun;                   // `next`, or what is carried now, at its server
+        std::chrono::steady_clock::time_point next_since;
+        std::unique_ptr<Begun> begun; // `next`, or what is carried now, at its server
     };
     // How it went for the job's route.
     boost::asio::awaitable<Route::Ended> carry(Errand& errand, Round& round);

@@ -23,6 +23,7 @@ using std::chrono::steady_clock;
 // Of several producers that commit within 5 ms one notifies for all (mailroom.enqueue), and the others may be later.
 constexpr auto look_again_after = milliseconds(15);
 constexpr auto look_for_suspects_every = std::chrono::seconds(1);
+constexpr auto longest_behind = std::chrono::seconds(2); // the next message for the reply to the one before, ours
 constexpr auto review_holds_every = std::chrono::minutes(1);
 constexpr std::int64_t small_message =
     65'536; // octets; up to this its content comes with the batch's, attachments included
@@ -179,6 +180,7 @@ boost::asio::awaitable<void> Dispatcher::claim_loop()
             co_await reload_settings();
         if (id && snapshot_)
             co_await keeper_.look(*id, snapshot_->settings);
+        free_the_waiting();
         start_senders(); // a limit or a block may be over
         std::vector<queue::Range> ranges;
         if (id && may_claim())
@@ -417,6 +419,7 @@ bool Dispatcher::may_begin(const Job& job) const
 boost::asio::awaitable<void> Dispatcher::send_jobs()
 {
     Courier::Round round;
+    rounds_.insert(&round);
     for (;;) {
         std::unique_ptr<Errand> errand = co_await taken_over(round);
         if (!errand) {
@@ -431,8 +434,9 @@ boost::asio::awaitable<void> Dispatcher::send_jobs()
         route.end(errand->job.charged, ended, steady_clock::now());
         routes_.ended(errand->job);
         if (round.next)
-            route.take_over();
+            route.take_over(steady_clock::now());
     }
+    rounds_.erase(&round);
     --senders_;
     claim_wakeup_.wake();
 }
@@ -449,18 +453,37 @@ std::optional<Job> Dispatcher::noted(std::optional<Job> job)
 boost::asio::awaitable<std::unique_ptr<Errand>> Dispatcher::taken_over(Courier::Round& round)
 {
     std::unique_ptr<Errand> errand = std::move(round.next);
-    if (!errand)
+    if (!errand) {
+        round.begun.reset(); // of a message that was given back meanwhile
         co_return nullptr;
+    }
     Job& job = errand->job;
     Route& route = *job.route;
     const auto now = steady_clock::now();
-    if (!route.blocked(now) && route.active <= route.connections(now))
+    const bool ours = enrollment_.id() && route.is_ours(*enrollment_.id());
+    if (ours && !route.blocked(now) && route.active <= route.connections(now))
         co_return errand;
     round.begun.reset();
     route.end(job.charged, Route::Ended::troubled, now);
     routes_.ended(job);
     co_await keeper_.park(job);
     co_return nullptr;
+}
+
+// What was begun behind a message whose server takes its time goes by another connection, where one is free. Its
+// commands are undone with the connection that they went by.
+void Dispatcher::free_the_waiting()
+{
+    const auto now = steady_clock::now();
+    for (Courier::Round* round : rounds_) {
+        if (!round->next || now - round->next_since < longest_behind)
+            continue;
+        const Route& route = *round->next->job.route;
+        if (route.blocked(now) || route.active >= route.connections(now))
+            continue;
+        routes_.give_back(std::move(round->next->job));
+        round->next.reset();
+    }
 }
 
 // ---- stopping

@@ -28,6 +28,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,7 @@ private:
 
     // Sending and stopping.
     boost::asio::awaitable<std::unique_ptr<Errand>> taken_over(Courier::Round& round);
+    void free_the_waiting();
     std::optional<Job> noted(std::optional<Job> job); // begun
     boost::asio::awaitable<void> send_jobs();         // one job after the other; as many of these as connections
     boost::asio::awaitable<void> wind_down();
@@ -106,6 +108,7 @@ private:
     std::size_t claimed_ = 0; // messages, since the start
     std::chrono::steady_clock::time_point claims_paused_until_;
     int senders_ = 0;
+    std::set<Courier::Round*> rounds_; // of the senders
     int loops_ = 0;
     Wakeup claim_wakeup_;
     Wakeup progress_;

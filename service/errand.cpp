@@ -8,7 +8,6 @@ namespace mailroom {
 
 Result<void> Errand::compose(const std::string& domain, queue::DatabaseLane& lane)
 {
-    started_ = std::chrono::system_clock::now();
     addressing_ = addressing_of(*job.content, job.identity);
     message_id_ = job.claimed.uid + "@" + domain;
     auto message = message_of(job.claimed, *job.content, job.identity, message_id_);

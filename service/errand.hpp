@@ -7,7 +7,6 @@
 #include "service/outgoing.hpp"
 #include "service/transport.hpp"
 
-#include <chrono>
 #include <optional>
 #include <string>
 
@@ -25,14 +24,12 @@ public:
     bool is_composed() const { return content_.has_value(); }
 
     // After compose().
-    std::chrono::system_clock::time_point started() const { return started_; }
     Addressing addressing() const; // without recipients where none is left
     Letter letter() { return {job.identity, addressing_->envelope, *content_}; }
 
     Job job;
 
 private:
-    std::chrono::system_clock::time_point started_;
     std::optional<Addressing> addressing_;
     std::string message_id_;
     std::optional<mime::Message> message_; // its views are in `job` and `message_id_`

@@ -28,7 +28,7 @@ int Route::may_begin(Clock::time_point now) const
 {
     if (blocked(now))
         return 0;
-    return std::max(0, std::min(connections(now) - active, minute.available(now)));
+    return std::max(0, std::min(connections(now) - active, minute.available(now) - behind));
 }
 
 bool Route::may_begin(const Job& job, Clock::time_point now) const
@@ -39,7 +39,7 @@ bool Route::may_begin(const Job& job, Clock::time_point now) const
 // It needs no more connections than there are, but keeps none that is to be given up.
 bool Route::may_begin_behind(const Job& job, Clock::time_point now) const
 {
-    return !blocked(now) && !proving && active <= connections(now) && minute.available(now) > 0 &&
+    return !blocked(now) && !proving && active <= connections(now) && minute.available(now) > behind &&
            granted >= needed(job);
 }
 
@@ -75,15 +75,37 @@ void Route::taken_over(queue::DispatcherId dispatcher, Clock::time_point now)
 
 void Route::begin(Job& job, Clock::time_point now)
 {
-    begin_behind(job, now);
-    take_over();
+    charge(job);
+    minute.sent(now);
+    ++active;
 }
 
-void Route::begin_behind(Job& job, Clock::time_point now)
+void Route::begin_behind(Job& job)
+{
+    charge(job);
+    ++behind;
+}
+
+void Route::take_over(Clock::time_point now)
+{
+    --behind;
+    minute.sent(now);
+    ++active;
+}
+
+void Route::not_begun(Job& job)
+{
+    --behind;
+    ++ready[static_cast<std::size_t>(job.claimed.lane)];
+    granted += job.charged;
+    wanted += job.charged;
+    job.charged = 0;
+}
+
+void Route::charge(Job& job)
 {
     job.charged = needed(job);
     --ready[static_cast<std::size_t>(job.claimed.lane)];
-    minute.sent(now);
     granted -= job.charged;
     wanted -= job.charged;
 }

@@ -30,6 +30,7 @@ struct Route {
     std::array<std::deque<Job>, lane_count> jobs;
     std::array<int, lane_count> ready{}; // jobs here, or whose content is on its way here
     int active = 0;                      // being carried
+    int behind = 0;                      // begun behind one of these; the minute counts them when their turn comes
 
     // What its limits leave. Only a dispatcher that owns a limited route sends by it.
     rules::MinuteWindow minute;
@@ -70,8 +71,9 @@ struct Route {
 
     void taken_over(queue::DispatcherId dispatcher, Clock::time_point now); // we own it from now on
     void begin(Job& job, Clock::time_point now);
-    void begin_behind(Job& job, Clock::time_point now); // take_over() follows when the one before has ended
-    void take_over() { ++active; }
+    void begin_behind(Job& job);           // take_over() follows when the one before has ended, or not_begun()
+    void take_over(Clock::time_point now); // on the connection of the one before
+    void not_begun(Job& job);              // it is ready again
     enum class Ended { served, unserved, troubled };         // unserved: the server answered, and took no recipient
     void end(int charged, Ended how, Clock::time_point now); // charged: recipients, when it began
 
@@ -81,6 +83,9 @@ struct Route {
     Trouble troubled(std::chrono::milliseconds rest, std::string why, Clock::time_point now);
     void block(Clock::time_point until, std::string why);
     void unblock();
+
+private:
+    void charge(Job& job);
 };
 
 struct RouteName {

@@ -179,8 +179,19 @@ std::optional<Job> Routes::pop_behind(const Route& route, Clock::time_point now)
     if (!next.content || next.is_suspect())
         return std::nullopt;
     Job job = take_turn(turn);
-    job.route->begin_behind(job, now);
+    job.route->begin_behind(job);
     return job;
+}
+
+void Routes::give_back(Job job)
+{
+    Route& route = *job.route;
+    auto& jobs = route.jobs[index(job.claimed.lane)];
+    route.not_begun(job);
+    ++ready_[index(job.claimed.lane)];
+    if (jobs.empty())
+        turns_[index(job.claimed.lane)].push_front(&route);
+    jobs.push_front(std::move(job));
 }
 
 std::vector<Job> Routes::take_back(Route& route)

@@ -42,7 +42,8 @@ public:
     // What pop() would give next, if that is a small message of this route: it is begun behind the one that the asking
     // sender still carries there, and takes its connection over. None: it is another's turn.
     std::optional<Job> pop_behind(const Route& route, Clock::time_point now);
-    std::vector<Job> take_back(Route& route);                             // all that are ready: they are to be parked
+    void give_back(Job job);                  // what pop_behind() gave waits too long there: it goes next
+    std::vector<Job> take_back(Route& route); // all that are ready: they are to be parked
     void ended(const Job& job) { suspects_ -= job.is_suspect() ? 1 : 0; } // what pop() gave
     bool has_suspect() const { return suspects_ > 0; }
     int ready(Lane up_to = Lane::bulk) const;                                // of the lane and the more urgent ones

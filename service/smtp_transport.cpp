@@ -27,13 +27,16 @@ bool was_stale(const Delivery& delivery)
            (outcome.cause == Cause::connection_lost || outcome.code == 421);
 }
 
-// One command at a time, the server answered where it had broken off before.
+// One command at a time, the server came past where it had broken off before. The same refusal was meant.
 bool came_further(const Delivery& in_lock_step, const Delivery& pipelined)
 {
     const Outcome& outcome = in_lock_step.outcome;
     if (outcome.stage == Stage::content || outcome.stage == Stage::final_dot)
         return true;
-    return outcome.stage >= pipelined.outcome.stage && outcome.code != 0 && outcome.code != 421;
+    if (outcome.code == 0 || outcome.code == 421)
+        return false;
+    return outcome.stage > pipelined.outcome.stage ||
+           (outcome.stage == pipelined.outcome.stage && outcome.code != pipelined.outcome.code);
 }
 
 } // namespace
@@ -47,6 +50,24 @@ struct SmtpTransport::BegunBySmtp final : Begun {
     BegunBySmtp(Login by, std::unique_ptr<smtp::Connection> on) : login(std::move(by)), connection(std::move(on)) {}
     Login login;
     std::unique_ptr<smtp::Connection> connection;
+};
+
+// What stop() and abort() reach, until its submission ends, by an exception as well.
+class SmtpTransport::Sending {
+public:
+    Sending(SmtpTransport& transport, smtp::Connection& connection) : transport_(transport), connection_(connection)
+    {
+        transport_.sending_.insert(&connection_);
+        if (transport_.stopping_)
+            connection_.stop();
+    }
+    Sending(const Sending&) = delete;
+    Sending& operator=(const Sending&) = delete;
+    ~Sending() { transport_.sending_.erase(&connection_); }
+
+private:
+    SmtpTransport& transport_;
+    smtp::Connection& connection_;
 };
 
 boost::asio::awaitable<Delivery> SmtpTransport::submit(smtp::Connection& connection, const Parcel& parcel,
@@ -64,11 +85,8 @@ boost::asio::awaitable<Delivery> SmtpTransport::submit(smtp::Connection& connect
         return smtp::Following{next->envelope, next->content.size()};
     };
     smtp::Hooks hooks{parcel.before_commit, following};
-    sending_.insert(&connection);
-    if (stopping_)
-        connection.stop();
+    const Sending sending(*this, connection);
     Delivery delivery = co_await smtp::submit(connection, parcel.envelope, parcel.content, std::move(hooks));
-    sending_.erase(&connection);
     co_return delivery;
 }
 
@@ -80,6 +98,7 @@ boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
         auto& mine = static_cast<BegunBySmtp&>(*begun); // nobody else makes them
         login = std::move(mine.login);
         connection = std::move(mine.connection);
+        connection->pipeline(connections_.pipelining_for(*login)); // it may have turned out meanwhile what is too much
     } else {
         Result<Login> found = login_for(parcel.identity, key_);
         if (!found)
@@ -106,7 +125,7 @@ boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
         Delivery delivery = co_await submit(*connection, parcel, *login, next_login);
         const bool broke_off = connection->broke_off() == smtp::BrokeOff::pipelined;
         if (broken_off && came_further(delivery, *broken_off))
-            connections_.keep_to_lock_step(*login);
+            connections_.pipeline_less(*login);
         if (connection->has_begun()) {
             parcel.begun = std::make_unique<BegunBySmtp>(*std::move(next_login), std::move(connection));
             co_return delivery;
@@ -116,14 +135,15 @@ boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
         connection.reset();
         // A server that hangs up with commands unread may undo its last reply (RST): each time that is a doubt.
         if (next_login && delivery.outcome.verdict == Verdict::in_doubt)
-            connections_.keep_to_one_message(*login);
-        if (stopping_)
+            connections_.keep_to_one_message(*login, std::chrono::hours(24));
+        const bool may_repeat = delivery.outcome.stage < Stage::content || delivery.outcome.stage > Stage::final_dot;
+        if (stopping_ || !may_repeat) // a content is read once
             co_return delivery;
         prefer = Connections::Prefer::fresh;
         if (was_stale(delivery)) {
             // It may hang up after each message, or because of what came behind its dot: that costs a connection each.
             if (was_begun && carried == 2)
-                connections_.keep_to_one_message(*login);
+                connections_.keep_to_one_message(*login, std::chrono::hours(1));
             continue;
         }
         if (was_begun && delivery.outcome.code == 421)

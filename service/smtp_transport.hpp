@@ -24,6 +24,7 @@ public:
     void abort() override;
 
 private:
+    class Sending;
     struct BegunBySmtp; // the connection on which the next message is begun
     boost::asio::awaitable<Delivery> submit(smtp::Connection& connection, const Parcel& parcel, const Login& login,
                                             std::optional<Login>& next_login);

@@ -58,12 +58,12 @@ def test_the_setting_keeps_it_to_less(erp, mailroom, server, setting):
     assert server.seen.behind_a_dot == 0
 
 
-def test_a_server_that_throws_away_what_came_behind_the_dot_gets_one_command_at_a_time(erp, mailroom, server):
+def test_a_server_that_throws_away_what_came_behind_the_dot_gets_nothing_behind_it_any_more(erp, mailroom, server):
     server.script.on("dot", Flush())
     uids = enqueue(erp, server, 20)
     with mailroom.daemon() as daemon:
         erp.wait_for(uids, "sent")
-        assert daemon.log().count("one command at a time") == 1
+        assert daemon.log().count("nothing goes behind a message") == 1 and "one command at a time" not in daemon.log()
     each_arrived_once(erp, server, uids)
     assert server.seen.behind_a_dot == 1 and server.seen.connections == 2
     assert len(tries(erp)) == 1, "it cost no message a try more than another"
@@ -85,6 +85,35 @@ def test_a_refusal_at_the_dot_is_of_its_message_alone(erp, mailroom, server):
         erp.wait_for(uids[1:], "sent")
         erp.wait_for(uids[:1], "failed")
     assert server.seen.connections == 1 and len(server.seen.messages) == 20
+
+
+def test_what_is_refused_for_now_at_its_own_dot_is_deferred_although_it_was_begun_behind_another(erp, mailroom, server):
+    server.script.on("dot", Reply("250 2.0.0 taken"), times=1).on("dot", Reply("421 4.7.28 rate limit exceeded", close=True), times=1)
+    erp.relay("ANNA", server)
+    first, second = erp.enqueue_many([{"user": "ANNA", **letter(f"{name}@one.test")} for name in ("first", "second")])
+    with mailroom.daemon():
+        erp.wait_for(first, "sent")
+        wait_until(lambda: [event for event in erp.story(second)["events"] if event["event"] == "deferred"], 10, "the refusal")
+        assert server.seen.behind_a_dot == 1
+        [deferred] = [event for event in erp.story(second)["events"] if event["event"] == "deferred"]
+        assert deferred["code"] == 421 and "rate limit" in deferred["reply"]
+        erp.hurry_until(second, "sent")
+    assert [mail.reply[:3] for mail in server.seen.messages] == ["250", "421", "250"]
+
+
+def test_what_waits_behind_a_message_that_takes_long_goes_by_another_connection(erp, mailroom, server):
+    mailroom.configure("dispatcher", connections=2, connections_per_account=2, poll="200ms")
+    mailroom.configure("smtp", reply="60s")
+    slow, quick = threading.Event(), threading.Event()
+    server.script.on("dot", Hold(slow), connection=1, times=1).on("dot", Hold(quick), connection=2, times=1)
+    uids = enqueue(erp, server, 4)
+    with mailroom.daemon():
+        wait_until(lambda: server.seen.behind_a_dot == 2, 10, "both connections to have something behind a dot")
+        quick.set()
+        wait_until(lambda: list(erp.states().values()).count(("sent", "")) == 3, 20, "all but the slow one")
+        slow.set()
+        erp.wait_for(uids, "sent")
+    each_arrived_once(erp, server, uids)
 
 
 def test_a_stop_awaits_the_reply_that_is_due_and_gives_back_what_was_begun_behind_it(erp, mailroom, server):

@@ -43,7 +43,7 @@ TEST_F(BehindTest, TheNextMessageOfTheAccountNeedsNoConnectionOfItsOwn)
     EXPECT_EQ(second.claimed.id, first.claimed.id + 1);
     EXPECT_EQ(erp.active, 1);
     erp.end(first.charged, Route::Ended::served, now);
-    erp.take_over();
+    erp.take_over(now);
     EXPECT_EQ(erp.active, 1);
     EXPECT_EQ(routes.ready(), 1);
 }
@@ -82,6 +82,37 @@ TEST_F(BehindTest, NothingBeginsAtAnAccountThatIsBlockedOrProving)
     EXPECT_FALSE(routes.pop_behind(erp, now));
     erp.unblock();
     EXPECT_TRUE(routes.pop_behind(erp, now));
+}
+
+TEST_F(BehindTest, WhatWaitsTooLongGoesNextByAnotherConnection)
+{
+    Route& erp = route("erp");
+    push(erp, 3);
+    const Job first = routes.pop(now).value();
+    Job second = routes.pop_behind(erp, now).value();
+    const auto id = second.claimed.id;
+    routes.give_back(std::move(second));
+    EXPECT_EQ(routes.ready(), 2);
+    EXPECT_EQ(erp.ready_up_to(Lane::bulk), 2);
+    EXPECT_EQ(erp.behind, 0);
+    erp.end(first.charged, Route::Ended::served, now);
+    EXPECT_EQ(routes.pop(now)->claimed.id, id);
+}
+
+TEST_F(BehindTest, TheMinuteCountsAMessageWhenItsTurnComes)
+{
+    Route& erp = route("erp");
+    push(erp, 4);
+    now += std::chrono::hours(1);
+    erp.minute.limit(2, now);
+    now += std::chrono::minutes(2); // what went before the limit is not known
+    const Job first = routes.pop(now).value();
+    ASSERT_TRUE(routes.pop_behind(erp, now));
+    now += std::chrono::minutes(5); // the server takes its time
+    EXPECT_EQ(erp.may_begin(now), 0) << "its only connection is in use";
+    erp.end(first.charged, Route::Ended::served, now);
+    erp.take_over(now);
+    EXPECT_EQ(erp.minute.available(now), 1) << "the second goes now, whenever it was begun";
 }
 
 TEST_F(BehindTest, TheLimitOfAMinuteAndTheRecipientsOfADayHold)

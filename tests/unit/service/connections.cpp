@@ -206,15 +206,18 @@ TEST_F(ConnectionsTest, ClosesIdleSessionsAtTheSameTime)
     EXPECT_THAT(another.complaints(), IsEmpty());
 }
 
-TEST_F(ConnectionsTest, AServerThatCannotPipelineGetsLessByThatLoginAlone)
+TEST_F(ConnectionsTest, AServerThatCannotPipelineGetsLessByEveryLoginAndNoOtherServerDoes)
 {
     start({open_to_the_end});
-    connections->keep_to_one_message(login());
+    connections->pipeline_less(login());
     EXPECT_EQ(connections->pipelining_for(login()), smtp::Pipelining::message);
-    connections->keep_to_lock_step(login());
-    connections->keep_to_one_message(login()); // no more than before
+    connections->pipeline_less(login());
+    connections->keep_to_one_message(login(), std::chrono::hours(24)); // no more than before
     EXPECT_EQ(connections->pipelining_for(login()), smtp::Pipelining::never);
-    EXPECT_EQ(connections->pipelining_for(login("ben")), smtp::Pipelining::next_message);
+    EXPECT_EQ(connections->pipelining_for(login("ben")), smtp::Pipelining::never);
+    Login elsewhere = login();
+    elsewhere.server.host = "elsewhere.example";
+    EXPECT_EQ(connections->pipelining_for(elsewhere), smtp::Pipelining::next_message);
     EXPECT_TRUE(answer(login()).has_session());
 }
 
