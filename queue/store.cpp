@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 namespace mailroom::queue {
 namespace {
@@ -48,6 +49,23 @@ Claimed claimed(const pg::Result& rows, int row, DispatcherId dispatcher)
     message.recipients = static_cast<int>(rows.number(row, 21));
     message.generation = static_cast<Generation>(rows.number(row, 22));
     return message;
+}
+
+// As Claim::messages are. What is sorted is pointers: a message is hundreds of octets, and so is moved only once.
+std::vector<Claimed> in_order(std::vector<Claimed> messages)
+{
+    std::vector<Claimed*> order;
+    order.reserve(messages.size());
+    for (Claimed& message : messages)
+        order.push_back(&message);
+    std::ranges::sort(order, {}, [](const Claimed* message) {
+        return std::tuple(message->lane, message->place == unsorted, message->run_at, message->id);
+    });
+    std::vector<Claimed> sorted;
+    sorted.reserve(order.size());
+    for (Claimed* message : order)
+        sorted.push_back(std::move(*message));
+    return sorted;
 }
 
 // An empty text is left out and becomes NULL.
@@ -173,9 +191,7 @@ pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, c
     }
     if (rows->rows() > 0)
         result.settings_version = rows->number(0, 18);
-    std::ranges::sort(result.messages, {}, [](const Claimed& message) {
-        return std::tuple(message.lane, message.place == unsorted, message.run_at, message.id);
-    });
+    result.messages = in_order(std::move(result.messages));
     return result;
 }
 

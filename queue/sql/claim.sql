@@ -5,10 +5,10 @@ WITH picked AS MATERIALIZED (
     SELECT due.id, due.batch FROM unnest($2::integer[], $3::smallint[], $4::integer[], $5::bigint[]) AS r(place, lane, wanted, since) CROSS JOIN LATERAL (
         SELECT q.id, q.batch FROM mailroom.queue q
          WHERE q.place_id = r.place AND q.lane = r.lane AND q.run_at >= timestamptz 'epoch' + r.since * interval '1 microsecond' AND q.run_at <= now() AND q.state = 0
-         ORDER BY q.run_at, q.id LIMIT r.wanted FOR UPDATE SKIP LOCKED) due),
+         ORDER BY q.run_at, q.id + 0 LIMIT r.wanted FOR UPDATE SKIP LOCKED) due),
 late AS (
-    UPDATE mailroom.queue q SET place_id = h.place_id, run_at = clock_timestamp()
-      FROM picked p JOIN mailroom.held_batch h ON h.batch = p.batch WHERE q.id = p.id
+    UPDATE mailroom.queue q SET place_id = (SELECT h.place_id FROM mailroom.held_batch h WHERE h.batch = q.batch), run_at = clock_timestamp()
+     WHERE q.id = ANY (ARRAY(SELECT p.id FROM picked p JOIN mailroom.held_batch h ON h.batch = p.batch)) -- none is looked up where none is held
     RETURNING q.id, q.uid, q.posted_by, q.lease_no),
 told AS (
     INSERT INTO mailroom.story (generation, message_id, uid, posted_by, lease_no, event, note)

@@ -2,7 +2,7 @@
 -- (counted up to 100,000), and how many dispatchers there are. No row: it is not live.
 SELECT jsonb_build_object(
     'place', d.route, 'lane', d.lane, 'due', d.state = 'ready' OR d.reason = 'account_blocked',
-    'ahead', (SELECT count(*) FROM (SELECT FROM mailroom.queue x WHERE x.place_id = q.place_id AND x.lane = q.lane AND (x.run_at, x.id) < (q.run_at, q.id) AND x.state = 0
+    'ahead', (SELECT count(*) FROM (SELECT FROM mailroom.queue x WHERE x.place_id = q.place_id AND x.lane = q.lane AND (x.run_at, x.id + 0) < (q.run_at, q.id) AND x.state = 0
                                      LIMIT 100000) a),
     'more_urgent', (SELECT count(*) FROM (SELECT FROM mailroom.queue x WHERE x.place_id = q.place_id AND x.lane < q.lane AND x.run_at <= clock_timestamp() AND x.state = 0
                                            LIMIT 100000) u),

@@ -5,7 +5,7 @@ WITH wanted AS MATERIALIZED (SELECT id, kind, release_before FROM mailroom.place
 picked AS MATERIALIZED (
     SELECT held.id, w.kind FROM wanted w CROSS JOIN LATERAL ( -- a range of the index for each place
         SELECT q.id FROM mailroom.queue q WHERE q.place_id = w.id AND q.run_at <= w.release_before AND q.state = 0
-         ORDER BY q.lane, q.run_at, q.id LIMIT $1::integer FOR UPDATE SKIP LOCKED) held
+         ORDER BY q.lane, q.run_at, q.id + 0 LIMIT $1::integer FOR UPDATE SKIP LOCKED) held
      LIMIT $1::integer),
 moved AS (
     UPDATE mailroom.queue q SET place_id = CASE WHEN q.cancelled THEN 2 WHEN q.crashes >= 2 THEN 1 ELSE 0 END, run_at = greatest(now(), q.not_before)

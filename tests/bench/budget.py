@@ -18,10 +18,27 @@ from far_end import Sink
 from installation import drain, fill, installation, settle
 from machine import Unavailable, program, wait_until
 
-STARTED = 1_000  # messages of the run that is subtracted, so that start and stop cost nothing
+STARTED = 1_000  # messages of the drain that is subtracted, so that start and stop cost nothing
 CALL = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", re.MULTILINE)
 FUNCTION = re.compile(r"^\s*([\d,]+)\s+\(\s*[\d.]+%\)\s+\S*?:([^\[]+?)(?:'\d+)?(?: \[.*)?$", re.MULTILINE)
 SHOWN = 30
+
+
+class Watching:
+    """`execute`, and how many transactions it made, each call one: they are no message's."""
+
+    def __init__(self, execute):
+        self._execute = execute
+        self.transactions = 0
+
+    def __call__(self, sql, *values):
+        result = self._execute(sql, *values)
+        self.transactions += 1
+        return result
+
+
+def drained(mailroom, execute, messages, *wrapper):
+    drain(execute, [*wrapper, *serving(mailroom)], mailroom.directory / "budget.log", messages)
 
 
 def filled(execute, messages):
@@ -29,29 +46,41 @@ def filled(execute, messages):
     settle(execute)
 
 
-def drained(mailroom, execute, messages, *wrapper):
-    drain(execute, [*wrapper, *serving(mailroom)], mailroom.directory / "budget.log", messages)
+def each(few, many, messages):
+    """{name: number for a message} of two drains, the longer one with so many more."""
+    return {name: (number - few.get(name, 0)) / messages for name, number in many.items()}
 
 
 def database_counters(execute):
-    return {"transactions": execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"),
+    """Since the database was made, the watching left out; the daemon's sessions have reported theirs when they ended, this one does it here."""
+    execute("SELECT pg_stat_force_next_flush()")
+    ours = execute.transactions
+    return {"transactions": execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()") - ours,
             "octets of log": int(execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"))}
 
 
-def system_calls(mailroom, execute, messages):
-    output = mailroom.directory / "strace"
+def traced(mailroom, execute, messages):
+    """({name: number} of PostgreSQL, {name: number} of system calls) of one drain."""
+    output = mailroom.directory / f"strace.{messages}"
     filled(execute, messages)
-    before = database_counters(execute)
-    drained(mailroom, execute, messages, program("strace", "strace"), "-D", "-f", "-c", "-o", output)
+    watching = Watching(execute)
+    before = database_counters(watching)
+    drained(mailroom, watching, messages, program("strace", "strace"), "-D", "-f", "-c", "-o", output)
     wait_until(lambda: output.exists() and "total" in output.read_text(), 10, "strace's end")
-    after = database_counters(execute)
-    print("PostgreSQL, for a message:")
-    for name, value in after.items():
-        print(f"{(value - before[name]) / messages:10.3f}  {name}")
-    print("system calls for a message:")
-    for calls, name in CALL.findall(output.read_text()):
-        if name != "total" and int(calls) * 100 >= messages:
-            print(f"{int(calls) / messages:10.3f}  {name}")
+    wait_until(lambda: watching("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") == 1, 10, "the end of the daemon's sessions")
+    after = database_counters(watching)
+    return ({name: value - before[name] for name, value in after.items()},
+            {name: int(calls) for calls, name in CALL.findall(output.read_text()) if name != "total"})
+
+
+def system_calls(mailroom, execute, messages):
+    few = traced(mailroom, execute, STARTED)
+    many = traced(mailroom, execute, STARTED + messages)
+    for title, less, more in zip(("PostgreSQL", "system calls"), few, many):
+        print(f"{title}, for a message:")
+        for name, number in each(less, more, messages).items():
+            if number >= 0.01:
+                print(f"{number:10.3f}  {name}")
 
 
 def instructions_of(mailroom, execute, messages):
@@ -70,9 +99,9 @@ def instructions(mailroom, execute, messages):
     mailroom.configure("dispatcher", lease="120s")  # it is fifty times slower under valgrind
     few = instructions_of(mailroom, execute, STARTED)
     many = instructions_of(mailroom, execute, STARTED + messages)
-    each = {name: (number - few.get(name, 0)) / messages for name, number in many.items()}
-    print(f"instructions for a message: {each.pop('PROGRAM'):.0f}; of these, in a function and what it calls:")
-    ours = sorted(((number, name) for name, number in each.items() if name.startswith("mailroom::")), reverse=True)
+    spent = each(few, many, messages)
+    print(f"instructions for a message: {spent.pop('PROGRAM'):.0f}; of these, in a function and what it calls:")
+    ours = sorted(((number, name) for name, number in spent.items() if name.startswith("mailroom::")), reverse=True)
     for number, name in ours[:SHOWN]:
         print(f"{number:10.0f}  {name[:140]}")
 

@@ -1,4 +1,4 @@
-"""Measures mailroom against a peer or a ceiling, in turns within one run, and prints medians of ratios. Called by ./dev bench."""
+"""Measures mailroom against a peer or a reference, in turns within one run, and prints medians of ratios. Called by ./dev bench."""
 
 import argparse
 import json
