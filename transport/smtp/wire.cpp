@@ -220,6 +220,8 @@ asio::awaitable<std::optional<Loss>> Wire::handshake(const tls::ClientContext& c
     const std::string server = host + ":" + std::to_string(port.number());
     context.resume(link.tls->native_handle(), server);
     const auto [error] = co_await link.tls->async_handshake(asio::ssl::stream_base::client, as_tuple);
+    if (error || link.loss)
+        resumption_failed_ = context.forget(link.tls->native_handle());
     if (error && !link.loss) {
         tls::HandshakeTrouble trouble = tls::explain(link.tls->native_handle(), host, error);
         link.cut({trouble.by_certificate ? Cause::certificate : Cause::tls_failed, std::move(trouble.text)});

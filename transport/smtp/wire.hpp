@@ -46,6 +46,8 @@ public:
     boost::asio::awaitable<std::optional<Loss>> handshake(const tls::ClientContext& context, const std::string& host,
                                                           Port port);
     bool resumed_tls() const; // an earlier session, in the handshake
+    // The handshake was lost after it had offered an earlier session: a full one may succeed, as the next will be.
+    bool resumption_failed() const { return resumption_failed_; }
 
     using Answer = std::variant<Reply, Loss>;
     boost::asio::awaitable<Answer> read_reply();
@@ -77,6 +79,7 @@ private:
     std::shared_ptr<Link> link_;
     ReplyParser parser_;
     std::string outbox_; // for TLS, which encrypts what lies together
+    bool resumption_failed_ = false;
 };
 
 } // namespace mailroom::smtp
