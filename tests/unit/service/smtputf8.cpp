@@ -36,7 +36,8 @@ bool has_8_bit_octets(const Mail& mail)
 
 std::optional<std::string> told_by_envelope(const Mail& mail)
 {
-    const auto& address = addressing_of(mail.content, mail.identity).value().envelope.in_header_beyond_ascii;
+    const auto addressing = addressing_of(mail.content, mail.identity).value();
+    const std::optional<MailAddress>& address = addressing.envelope.in_header_beyond_ascii;
     return address ? std::optional(address->str()) : std::nullopt;
 }
 
