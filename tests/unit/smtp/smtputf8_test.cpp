@@ -53,7 +53,7 @@ TEST_F(Session, AMessageThatWasBegunWithoutSmtputf8IsNotTakenForOneThatNeedsIt)
         const Envelope beyond = with_joerg_in_header({"b@example.com"});
         start_peer({opened("250-SMTPUTF8\r\n250 PIPELINING") + envelope_taken_at_once + Script{ReadContent{}} +
                     Script{Expect{"MAIL FROM:"}, Expect{"RCPT TO:"}, Expect{"DATA"},
-                           Say{"250 first\r\n250 ok\r\n250 ok\r\n354 go\r\n"}, AwaitEnd{}}});
+                           Say{"250 first\r\n250 ok\r\n250 ok\r\n354 go\r\n"}, ReadOctets{1}, Say{"250 second\r\n"}}});
         Pieces first({"Subject: first\r\n"});
         Pieces second({"Subject: second\r\n"});
         following = [&] { return std::optional<Following>({begun_with ? beyond : plain, second.size()}); };
