@@ -86,9 +86,10 @@ struct ClientContext::Sessions {
     };
     static int note_index()
     {
-        static const int index = SSL_get_ex_new_index(
-            0, nullptr, nullptr, nullptr,
-            [](void*, void* note, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<Note*>(note); });
+        static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr,
+                                                      [](void*, void* note, CRYPTO_EX_DATA*, int, long, void*) {
+                                                          const std::unique_ptr<Note> freed(static_cast<Note*>(note));
+                                                      });
         return index;
     }
     static Note* note_of(SSL* session) { return static_cast<Note*>(SSL_get_ex_data(session, note_index())); }
