@@ -105,6 +105,24 @@ Result<void> add_options(mime::Message& message, const queue::MessageContent& co
     return {};
 }
 
+// Of the addresses that message_of puts into the header. That of Unsubscribe stands there in a link, percent-encoded.
+std::optional<MailAddress> in_header_beyond_ascii(const queue::MessageContent& content, const rules::Identity& identity)
+{
+    if (identity.from.address.needs_smtputf8())
+        return identity.from.address;
+    if (identity.sender && identity.sender->needs_smtputf8())
+        return identity.sender;
+    for (const auto& address : content.reply_to) {
+        if (address.address.needs_smtputf8())
+            return address.address;
+    }
+    for (const auto& recipient : content.recipients) {
+        if (recipient.kind != queue::StoredRecipient::Kind::bcc && recipient.address.address.needs_smtputf8())
+            return recipient.address.address;
+    }
+    return std::nullopt;
+}
+
 } // namespace
 
 rules::Facts facts_of(const queue::Claimed& claimed)
@@ -119,7 +137,7 @@ rules::Facts facts_of(const queue::Claimed& claimed)
 
 std::optional<Addressing> addressing_of(const queue::MessageContent& content, const rules::Identity& identity)
 {
-    Addressing addressing{{identity.envelope_sender, {}}, {}};
+    Addressing addressing{{identity.envelope_sender, {}, in_header_beyond_ascii(content, identity)}, {}};
     std::set<std::string> taken; // a second copy of an address shares the fate of the first
     const auto address_at = [&](std::size_t i) { return ascii_lower(content.recipients[i].address.address.str()); };
     for (const auto& [position, number] : content.results) {

@@ -22,7 +22,7 @@ namespace mailroom {
 rules::Facts facts_of(const queue::Claimed& claimed);
 
 // Who is in this attempt's envelope: recipients that are open; where none is, those in doubt. An address stands in it
-// once.
+// once. Whether the message takes SMTPUTF8 depends on all that the header names, not on who is left.
 struct Addressing {
     smtp::Envelope envelope;
     std::vector<int> positions; // of the envelope's recipients in the producer's list

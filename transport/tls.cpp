@@ -5,12 +5,14 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -64,48 +66,56 @@ using Ticket = std::unique_ptr<SSL_SESSION, Free>;
 
 } // namespace
 
-// The sessions that servers handed out, the newest last. Those of TLS 1.3 are used once (RFC 8446 appendix C.4).
+// The sessions that servers handed out. Those of TLS 1.3 are used once (RFC 8446 appendix C.4).
 struct ClientContext::Sessions {
-    static constexpr std::size_t max_servers = 256;                        // ours, as the next two
-    static constexpr std::size_t max_of_a_server = 8;                      // servers hand out two to a connection
-    static constexpr std::chrono::seconds max_age = std::chrono::hours(1); // a certificate is looked at again after it
+    static constexpr std::size_t max_servers = 256;   // ours
+    static constexpr std::size_t max_of_a_server = 8; // ours; servers hand out two to a connection
+
+    explicit Sessions(Now clock) : now(std::move(clock)) {}
 
     struct Kept {
         Ticket ticket;
-        std::chrono::steady_clock::time_point since;
+        Time verified; // when the server's certificate was: a session that is resumed hands out others without it
     };
     // What a connection carries along, for the time when tickets come.
     struct Note {
         std::shared_ptr<Sessions> sessions;
         std::string server;
+        Time started;
+        std::optional<Time> offered; // when what it offered was verified
     };
     static int note_index()
     {
-        static const int index = SSL_get_ex_new_index(
-            0, nullptr, nullptr, nullptr,
-            [](void*, void* note, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<Note*>(note); });
+        static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr,
+                                                      [](void*, void* note, CRYPTO_EX_DATA*, int, long, void*) {
+                                                          const std::unique_ptr<Note> freed(static_cast<Note*>(note));
+                                                      });
         return index;
     }
+    static Note* note_of(SSL* session) { return static_cast<Note*>(SSL_get_ex_data(session, note_index())); }
 
-    void keep(const std::string& server, Ticket ticket)
+    void keep(const std::string& server, Ticket ticket, Time verified)
     {
         if (!kept.contains(server) && kept.size() >= max_servers)
-            kept.erase(kept.begin());
-        auto& own = kept[server];
+            kept.erase(
+                std::ranges::min_element(kept, {}, [](const auto& entry) { return entry.second.back().verified; }));
+        auto& own = kept[server]; // the newest last
         if (own.size() >= max_of_a_server)
             own.pop_front();
-        own.push_back({std::move(ticket), std::chrono::steady_clock::now()});
+        own.push_back({std::move(ticket), verified});
     }
 
-    void offer(SSL* session, const std::string& server)
+    // When what it offers was verified; none: nothing is at hand.
+    std::optional<Time> offer(SSL* session, const std::string& server)
     {
         const auto found = kept.find(server);
         if (found == kept.end())
-            return;
+            return std::nullopt;
         auto& own = found->second;
-        while (!own.empty() && std::chrono::steady_clock::now() - own.front().since > max_age)
-            own.pop_front();
+        std::erase_if(own, [oldest = now() - max_session_age](const Kept& one) { return one.verified < oldest; });
+        std::optional<Time> verified;
         if (!own.empty()) {
+            verified = own.back().verified;
             const Ticket offered(SSL_SESSION_dup(own.back().ticket.get())); // given up with its connection, see keep()
             SSL_set_session(session, offered.get());
             if (SSL_SESSION_get_protocol_version(offered.get()) >= TLS1_3_VERSION)
@@ -113,9 +123,11 @@ struct ClientContext::Sessions {
         }
         if (own.empty())
             kept.erase(found);
+        return verified;
     }
 
-    std::map<std::string, std::deque<Kept>> kept; // by server
+    Now now;
+    std::map<std::string, std::deque<Kept>> kept; // by server; none is empty
 };
 
 // OpenSSL's, for each session that a server hands out. 0: we hold no reference to it. A copy, because SMTP closes
@@ -123,22 +135,35 @@ struct ClientContext::Sessions {
 // section 7.2.1).
 int ClientContext::keep(ssl_st* session, ssl_session_st* ticket)
 {
-    const auto* const note = static_cast<Sessions::Note*>(SSL_get_ex_data(session, Sessions::note_index()));
+    const auto* const note = Sessions::note_of(session);
     Ticket copy(note != nullptr && SSL_SESSION_is_resumable(ticket) == 1 ? SSL_SESSION_dup(ticket) : nullptr);
-    if (copy)
-        note->sessions->keep(note->server, std::move(copy));
+    if (!copy)
+        return 0;
+    const bool resumed = SSL_session_reused(session) == 1 && note->offered;
+    note->sessions->keep(note->server, std::move(copy), resumed ? *note->offered : note->started);
     return 0;
 }
 
 void ClientContext::resume(ssl_st* session, const std::string& server) const
 {
-    auto note = std::make_unique<Sessions::Note>(Sessions::Note{sessions_, server});
-    if (SSL_set_ex_data(session, Sessions::note_index(), note.get()) == 1)
-        static_cast<void>(note.release()); // freed with the session
-    sessions_->offer(session, server);
+    auto note = std::make_unique<Sessions::Note>(Sessions::Note{sessions_, server, sessions_->now(), std::nullopt});
+    Sessions::Note& placed = *note;
+    if (SSL_set_ex_data(session, Sessions::note_index(), note.get()) != 1)
+        return;                        // out of memory: a full handshake, of which nothing is kept
+    static_cast<void>(note.release()); // freed with the session
+    placed.offered = sessions_->offer(session, server);
 }
 
-Result<ClientContext> ClientContext::make(const std::string& ca_file)
+bool ClientContext::forget(ssl_st* session) const
+{
+    const auto* const note = Sessions::note_of(session);
+    if (note == nullptr || !note->offered)
+        return false;
+    sessions_->kept.erase(note->server);
+    return true;
+}
+
+Result<ClientContext> ClientContext::make(const std::string& ca_file, Now now)
 {
     auto context = std::make_shared<boost::asio::ssl::context>(boost::asio::ssl::context::tls_client);
     SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
@@ -159,7 +184,7 @@ Result<ClientContext> ClientContext::make(const std::string& ca_file)
     if (error)
         return Error{"the certificate authorities " + (ca_file.empty() ? "of this machine" : "in " + ca_file) +
                      " cannot be read: " + error.message()};
-    return ClientContext(std::move(context), std::make_shared<Sessions>());
+    return ClientContext(std::move(context), std::make_shared<Sessions>(std::move(now)));
 }
 
 bool expect_host(ssl_st* session, const std::string& host)

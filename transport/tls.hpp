@@ -6,6 +6,8 @@
 
 #include <boost/system/error_code.hpp>
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,15 +22,27 @@ namespace mailroom::tls {
 
 class ClientContext {
 public:
-    // ca_file: authorities in PEM; empty: the system's store, which must have some.
-    static Result<ClientContext> make(const std::string& ca_file = {});
+    using Time = std::chrono::steady_clock::time_point;
+    using Now = std::function<Time()>;
+
+    // Ours: so long after a server's certificate was verified its sessions are of no use any more, and it is verified
+    // again. Until then it may have expired, and its authority may have been taken out of the store.
+    static constexpr std::chrono::seconds max_session_age = std::chrono::hours(1);
+
+    // ca_file: authorities in PEM; empty: the system's store, which must have some. now: for the age of sessions.
+    static Result<ClientContext> make(const std::string& ca_file = {}, Now now = &std::chrono::steady_clock::now);
 
     boost::asio::ssl::context& native() const { return *context_; }
 
     // Before the handshake: offers a session of an earlier connection with this server, which saves the exchange of
     // certificates (RFC 8446 section 2.2), and keeps those that it hands out. What was verified then was the same name
-    // by the same authorities: a context knows no others. server: host:port.
+    // by the same authorities: a context knows no others. server: host:port. A connection that resumed hands out
+    // sessions that are as old as the one that it offered.
     void resume(ssl_st* session, const std::string& server) const;
+
+    // After a handshake that failed: if it had offered a session (true), that may be why. Then all of its server's are
+    // forgotten, so that the next handshake is a full one.
+    bool forget(ssl_st* session) const;
 
 private:
     struct Sessions;

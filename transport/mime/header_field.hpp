@@ -47,7 +47,8 @@ void append_unstructured(std::string& out, std::string_view name, const HeaderTe
 // blanks, as long as they are US-ASCII.
 void append_producers_header(std::string& out, const HeaderName& name, const HeaderText& text);
 
-// A local part that is not US-ASCII stands in UTF-8 (RFC 6532): such a message goes over SMTPUTF8 alone.
+// A local part that is not US-ASCII stands in UTF-8 (RFC 6532): such a message goes over SMTPUTF8 alone, whoever it
+// goes to. Nothing here sees to that: smtp::Envelope says so, and smtp::Transaction keeps to it.
 void append_addresses(std::string& out, std::string_view name, const std::vector<NamedAddress>& addresses);
 void append_address(std::string& out, std::string_view name, const NamedAddress& address);
 

@@ -96,23 +96,48 @@ void Connection::abort()
     wire_->cut({Cause::stopped, "the connection was cut by a stop"});
 }
 
-asio::awaitable<OpenResult> open(const Server& server, const Credentials* credentials, const OpenOptions& options)
+namespace {
+
+struct Opened {
+    OpenResult result;
+    bool resumption_failed = false;
+};
+
+asio::awaitable<Opened> try_to_open(const Server& server, const Credentials* credentials, const OpenOptions& options)
 {
     auto reached = co_await Wire::connect(server.host, server.port, options.timeouts);
     if (auto* unreachable = std::get_if<Wire::Unreachable>(&reached))
-        co_return outcome_of(unreachable->loss, unreachable->stage);
+        co_return Opened{outcome_of(unreachable->loss, unreachable->stage)};
     auto wire = std::move(std::get<std::unique_ptr<Wire>>(reached));
 
     Opening opening(server.security, options.client_name, credentials, options.cleartext_login);
     Opening::Action action = opening.begin();
     while (!std::holds_alternative<Opening::Opened>(action)) {
         if (auto* failed = std::get_if<Opening::Failed>(&action))
-            co_return std::move(failed->outcome);
+            co_return Opened{std::move(failed->outcome), wire->resumption_failed()};
         action = co_await perform(*wire, opening, std::move(action), server, options);
     }
     wire->never_expires();
-    co_return std::make_unique<Connection>(std::move(wire), std::move(std::get<Opening::Opened>(action).capabilities),
-                                           to_string(server), options);
+    co_return Opened{std::make_unique<Connection>(
+        std::move(wire), std::move(std::get<Opening::Opened>(action).capabilities), to_string(server), options)};
+}
+
+// Servers behind one name that do not share their keys should decline a session (RFC 5246 section 7.3, RFC 8446 section
+// 4.2.11), and some break off instead. A limit that was exceeded, and a certificate, would not be better a second time.
+bool is_worth_a_full_handshake(const Opened& opened)
+{
+    const auto* const outcome = std::get_if<Outcome>(&opened.result);
+    return outcome != nullptr && opened.resumption_failed && outcome->cause == Cause::tls_failed;
+}
+
+} // namespace
+
+asio::awaitable<OpenResult> open(const Server& server, const Credentials* credentials, const OpenOptions& options)
+{
+    auto opened = co_await try_to_open(server, credentials, options);
+    if (is_worth_a_full_handshake(opened)) // once: what was to be resumed is forgotten
+        opened = co_await try_to_open(server, credentials, options);
+    co_return std::move(opened.result);
 }
 
 asio::awaitable<void> close(std::unique_ptr<Connection> connection)

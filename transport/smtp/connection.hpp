@@ -125,7 +125,7 @@ private:
 
 // credentials: null where the server asks for no login. All arguments must live until it ends. Outcome: why there is no
 // session. Every wait has a limit; who cannot wait so long may cancel the coroutine, which then throws
-// operation_aborted.
+// operation_aborted. Connects a second time where the handshake broke off that was to resume an earlier session.
 using OpenResult = std::variant<std::unique_ptr<Connection>, Outcome>;
 boost::asio::awaitable<OpenResult> open(const Server& server, const Credentials* credentials,
                                         const OpenOptions& options);

@@ -195,6 +195,7 @@ std::string Connection::begin(Following following)
 bool Connection::Begun::is_of(const Envelope& other, std::uint64_t other_size) const
 {
     return size == other_size && envelope.sender.str() == other.sender.str() &&
+           envelope.in_header_beyond_ascii.has_value() == other.in_header_beyond_ascii.has_value() &&
            std::ranges::equal(envelope.recipients, other.recipients, {}, &MailAddress::str, &MailAddress::str);
 }
 

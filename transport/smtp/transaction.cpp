@@ -74,6 +74,8 @@ std::optional<Outcome> Transaction::refused_beforehand()
         return {};
     if (envelope_.sender.needs_smtputf8())
         return needs_smtputf8(Scope::message, Stage::mail_from, envelope_.sender);
+    if (envelope_.in_header_beyond_ascii) // nobody may get such a header here
+        return needs_smtputf8(Scope::message, Stage::mail_from, *envelope_.in_header_beyond_ascii);
     for (std::size_t i = 0; i < refused_.size(); ++i) {
         if (!envelope_.recipients[i].needs_smtputf8())
             continue;
@@ -107,8 +109,8 @@ bool Transaction::add_command(std::string& flight)
         return true;
     case Next::mail_from: {
         const auto needs_utf8 = [](const MailAddress& address) { return address.needs_smtputf8(); };
-        const bool utf8 =
-            server_.smtputf8 && (needs_utf8(envelope_.sender) || std::ranges::any_of(envelope_.recipients, needs_utf8));
+        const bool utf8 = server_.smtputf8 && (envelope_.in_header_beyond_ascii || needs_utf8(envelope_.sender) ||
+                                               std::ranges::any_of(envelope_.recipients, needs_utf8));
         // Also where the server named no limit (RFC 1870 section 6).
         const auto size = server_.size ? std::optional(content_size_) : std::nullopt;
         flight += command::mail_from(envelope_.sender, size, utf8 ? command::SmtpUtf8::yes : command::SmtpUtf8::no);

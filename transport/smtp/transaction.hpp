@@ -23,6 +23,9 @@ namespace mailroom::smtp {
 struct Envelope {
     MailAddress sender;
     std::vector<MailAddress> recipients; // at least one
+    // One that stands in the message's header and needs SMTPUTF8; none: the header is of 7-bit octets. The recipients
+    // do not tell: who has got the message, or is tried later, stands there too, and Reply-To is nobody's envelope.
+    std::optional<MailAddress> in_header_beyond_ascii = std::nullopt;
 };
 
 // How many commands go out before their replies are read, where the server offers PIPELINING: one; those of a message;

@@ -96,7 +96,9 @@ struct Wire::Link : std::enable_shared_from_this<Link> {
     std::string_view unread; // of landing
     bool reading = false;    // at most one read at a time; it is never cancelled while the link is good
     bool stop_writing_on_answer = false;
-    asio::steady_timer arrival; // cancelled when a read ends
+    std::size_t answer_is_due_after = never; // octets of the write under way, or of the last one
+    std::size_t written = 0;                 // of them
+    asio::steady_timer arrival;              // cancelled when a read ends
 
     asio::steady_timer watchdog;
     Clock::time_point deadline = Clock::time_point::max();
@@ -154,7 +156,7 @@ void Wire::Link::on_read(error_code error, std::size_t octets)
 {
     reading = false;
     unread = std::string_view(landing.data(), octets);
-    if (stop_writing_on_answer && !loss) {
+    if (stop_writing_on_answer && written < answer_is_due_after && !loss) {
         error_code ignored; // the write under way ends with broken_pipe and tells how far it came
         socket.shutdown(tcp::socket::shutdown_send, ignored);
     }
@@ -220,6 +222,8 @@ asio::awaitable<std::optional<Loss>> Wire::handshake(const tls::ClientContext& c
     const std::string server = host + ":" + std::to_string(port.number());
     context.resume(link.tls->native_handle(), server);
     const auto [error] = co_await link.tls->async_handshake(asio::ssl::stream_base::client, as_tuple);
+    if (error || link.loss)
+        resumption_failed_ = context.forget(link.tls->native_handle());
     if (error && !link.loss) {
         tls::HandshakeTrouble trouble = tls::explain(link.tls->native_handle(), host, error);
         link.cut({trouble.by_certificate ? Cause::certificate : Cause::tls_failed, std::move(trouble.text)});
@@ -251,12 +255,19 @@ asio::awaitable<Wire::Answer> Wire::read_reply()
     }
 }
 
-asio::awaitable<Wire::Written> Wire::write(std::string_view head, std::string_view tail)
+asio::awaitable<Wire::Written> Wire::write(std::string_view head, std::string_view tail,
+                                           std::size_t answer_is_due_after)
 {
     Link& link = *link_;
     if (link.loss || (link.stop_writing_on_answer && !link.unread.empty()))
         co_return Written{link.loss ? *link.loss : Loss{Cause::protocol_error, "the server answered before its turn"},
                           0};
+    link.answer_is_due_after = answer_is_due_after;
+    link.written = 0;
+    const auto all = [&link](error_code failed, std::size_t so_far) {
+        link.written = so_far;
+        return asio::transfer_all()(failed, so_far);
+    };
     error_code error;
     std::size_t written = 0;
     if (link.tls) {
@@ -266,12 +277,12 @@ asio::awaitable<Wire::Written> Wire::write(std::string_view head, std::string_vi
             outbox_ += tail;
             octets = outbox_;
         }
-        const auto [failed, size] = co_await asio::async_write(*link.tls, asio::buffer(octets), as_tuple);
+        const auto [failed, size] = co_await asio::async_write(*link.tls, asio::buffer(octets), all, as_tuple);
         error = failed;
         written = size; // in whole records: of one that is not complete the server can read nothing
     } else {
         const std::array<asio::const_buffer, 2> octets{asio::buffer(head), asio::buffer(tail)};
-        const auto [failed, size] = co_await asio::async_write(link.socket, octets, as_tuple);
+        const auto [failed, size] = co_await asio::async_write(link.socket, octets, all, as_tuple);
         error = failed;
         written = size;
     }
@@ -286,6 +297,7 @@ asio::awaitable<Wire::Written> Wire::write(std::string_view head, std::string_vi
 void Wire::stop_writing_on_answer()
 {
     link_->stop_writing_on_answer = true;
+    link_->answer_is_due_after = never;
     if (link_->unread.empty())
         link_->start_reading();
 }

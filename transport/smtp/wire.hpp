@@ -46,6 +46,8 @@ public:
     boost::asio::awaitable<std::optional<Loss>> handshake(const tls::ClientContext& context, const std::string& host,
                                                           Port port);
     bool resumed_tls() const; // an earlier session, in the handshake
+    // The handshake was lost after it had offered an earlier session: a full one may succeed, as the next will be.
+    bool resumption_failed() const { return resumption_failed_; }
 
     using Answer = std::variant<Reply, Loss>;
     boost::asio::awaitable<Answer> read_reply();
@@ -55,11 +57,14 @@ public:
         // The server cannot have got more octets than these.
         std::size_t at_most = std::numeric_limits<std::size_t>::max();
     };
-    // Both parts, as one.
-    boost::asio::awaitable<Written> write(std::string_view head, std::string_view tail = {});
+    static constexpr std::size_t never = std::numeric_limits<std::size_t>::max();
+    // Both parts, as one. answer_is_due_after: so many of their octets; see stop_writing_on_answer.
+    boost::asio::awaitable<Written> write(std::string_view head, std::string_view tail = {},
+                                          std::size_t answer_is_due_after = never);
 
     // From now on octets that come are read at once, and writing ends as soon as one comes or the server closes: it
-    // answers a message that it has not got in full. Until the next call of read_reply.
+    // answers a message that it has not got in full. Until the next call of read_reply, or until the octets are out
+    // after which its answer is due.
     void stop_writing_on_answer();
 
     void expires_after(std::chrono::milliseconds limit); // of all that follows, until the next call
@@ -77,6 +82,7 @@ private:
     std::shared_ptr<Link> link_;
     ReplyParser parser_;
     std::string outbox_; // for TLS, which encrypts what lies together
+    bool resumption_failed_ = false;
 };
 
 } // namespace mailroom::smtp
