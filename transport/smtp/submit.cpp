@@ -142,7 +142,7 @@ asio::awaitable<Transaction::Action> content_sent(Submission& s)
             s.transaction.on_committing();
         }
         s.wire.expires_after(s.timeouts.content);
-        Wire::Written written = co_await s.wire.write(part, ending);
+        Wire::Written written = co_await s.wire.write(part, ending, ending.empty() ? Wire::never : up_to_the_dot);
         if (written.loss) {
             auto next = co_await interrupted(s, std::move(written), up_to_the_dot);
             co_return next;
