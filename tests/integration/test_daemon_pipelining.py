@@ -1,5 +1,7 @@
 """The next message's commands behind the final dot: each message arrives once, whatever the server makes of them."""
 
+import collections
+import re
 import threading
 
 import pytest
@@ -134,3 +136,98 @@ def test_a_stop_awaits_the_reply_that_is_due_and_gives_back_what_was_begun_behin
         erp.wait_for(uids, "sent")
     wait_until(lambda: server.seen.open_connections == 0, 10, "the end of its connections")
     each_arrived_once(erp, server, uids)
+
+
+def test_what_was_begun_under_settings_that_changed_meanwhile_is_not_sent_and_begins_again_by_the_new_ones(erp, mailroom, server, certificates):
+    mailroom.configure("dispatcher", connections=2, connections_per_account=1)
+    go_on = threading.Event()
+    server.script.on("dot", Hold(go_on), times=1)
+    uids = enqueue(erp, server, 5)
+    with MisbehavingServer(certificates.server(), require_login=False) as other, mailroom.daemon():
+        server.wait_for(1)
+        mailroom.run("account", "set", "user", "ANNA", "from=Anna <anna.new@example.test>")
+        erp.relay("BEN", other)
+        erp.wait_for(erp.enqueue(user="BEN", **letter()), "sent")  # so the change is known
+        assert len(server.seen.messages) == 1 and server.seen.behind_a_dot == 1
+        go_on.set()
+        erp.wait_for(uids, "sent")
+    assert server.seen.connections == 2, "the one on which it was begun was cut"
+    by_the_new = [b"\r\nFrom: Anna <anna.new@example.test>\r\n" in mail.octets for mail in server.seen.messages]
+    assert by_the_new == [False] + 4 * [True]
+    each_arrived_once(erp, server, uids)
+    assert tries(erp) == [{"attempts": 1}]
+
+
+# Killed while commands are behind a dot
+
+class Moment(threading.Event):
+    """For Hold: knows when somebody waits for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached = threading.Event()
+
+    def wait(self, timeout=None):
+        self.reached.set()
+        return super().wait(timeout)
+
+
+@pytest.fixture
+def hasty(erp, mailroom):
+    mailroom.configure("dispatcher", connections=1, lease="1s", poll="200ms")
+    mailroom.configure("doubt", resend_after="0ms")
+    return erp
+
+
+def times_arrived(server):
+    return collections.Counter(re.search(rb"\r\nMessage-ID: <([0-9a-f-]{36})@", one.octets)[1].decode() for one in server.seen.messages)
+
+
+def marked(erp):
+    return {row["uid"] for row in erp.database.rows("SELECT uid::text FROM mailroom.log WHERE doubts > 0")}
+
+
+@pytest.mark.parametrize("step", ["dot", "mail", "data", "content"])
+def test_a_daemon_that_is_killed_behind_a_dot_doubles_only_what_is_marked(hasty, mailroom, server, step):
+    """At the dot of one message, or later at a command of the next that went out behind it."""
+    uids = enqueue(hasty, server, 3)
+    at_the_dot, moment = Moment(), Moment()
+    server.script.on("dot", Hold(at_the_dot), times=1)
+    daemon = mailroom.start()
+    assert at_the_dot.reached.wait(30)
+    assert server.seen.behind_a_dot == 1
+    if step == "dot":
+        moment = at_the_dot
+    else:
+        server.script.on(step, Hold(moment), times=1)
+        at_the_dot.set()
+    assert moment.reached.wait(10)
+    daemon.kill()
+    moment.set()
+    wait_until(lambda: server.seen.open_connections == 0, 10, "the end of its connections")
+    had_their_dot = set(times_arrived(server))
+    assert set(uids[:1]) <= had_their_dot <= set(uids[:2 if step == "content" else 1])
+    with mailroom.daemon():
+        hasty.hurry_until(uids, "sent")
+    arrived = times_arrived(server)
+    assert sorted(arrived) == sorted(uids), "none lost, none that nobody sent"
+    doubles = {uid for uid, times in arrived.items() if times > 1}
+    assert doubles <= had_their_dot & marked(hasty), "only what had its dot may come twice, and is marked"
+
+
+def test_a_daemon_that_is_killed_twice_on_one_connection_loses_nothing_and_marks_what_may_be_double(hasty, mailroom, server):
+    uids = enqueue(hasty, server, 1200)
+    for enough in (100, 400):
+        daemon = mailroom.start()
+        server.wait_for(enough, timeout=60)
+        daemon.kill()
+        wait_until(lambda: server.seen.open_connections == 0, 10, "the end of its connections")
+    assert len(server.seen.messages) < 1200 and server.seen.behind_a_dot > 100, "in the middle, with commands behind dots"
+    with mailroom.daemon():
+        wait_until(lambda: {state for state, _ in hasty.states().values()} <= {"sent", "held"}, 60, "each sent, or in doubt for the second time", every=0.2)
+        if ("held", "in_doubt") in hasty.states().values():
+            mailroom.run("release", "--reason", "in_doubt", "--yes")
+        hasty.wait_for(uids, "sent", timeout=60)
+    arrived = times_arrived(server)
+    assert sorted(arrived) == sorted(uids), "none lost, none that nobody sent"
+    assert {uid for uid, times in arrived.items() if times > 1} <= marked(hasty), "twice, and not marked"

@@ -109,6 +109,11 @@ struct Overloaded : Ts... {
     using Ts::operator()...;
 };
 
+Step as_step(const Answer& answer)
+{
+    return std::visit([](const auto& one) { return Step(one); }, answer);
+}
+
 } // namespace
 
 struct ScriptedPeer::State : std::enable_shared_from_this<State> {
@@ -134,6 +139,8 @@ struct ScriptedPeer::State : std::enable_shared_from_this<State> {
     asio::awaitable<bool> await_end();
     asio::awaitable<bool> stall();
     asio::awaitable<bool> break_off();
+    asio::awaitable<bool> close_in_order();
+    asio::awaitable<bool> converse(Converse conversation);
 
     tcp::acceptor acceptor;
     asio::ssl::context context;
@@ -146,6 +153,7 @@ struct ScriptedPeer::State : std::enable_shared_from_this<State> {
     std::string heard;
     std::vector<std::string> complaints;
     std::size_t connections = 0;
+    bool client_is_gone = false;
     bool done = false;
 };
 
@@ -169,6 +177,7 @@ asio::awaitable<void> ScriptedPeer::State::serve_all()
         socket.emplace(std::move(accepted));
         socket->set_option(tcp::no_delay(true));
         unread.clear();
+        client_is_gone = false;
         for (const Step& scripted : script) {
             const bool went = co_await step(scripted);
             if (!went)
@@ -189,7 +198,8 @@ asio::awaitable<bool> ScriptedPeer::State::step(const Step& step)
             [this](const ReadOctets& s) { return read_octets(s.count); },
             [this](const StartTls&) { return start_tls(); }, [this](const AwaitEnd&) { return await_end(); },
             [this](const Stall&) { return stall(); }, [this](const Break&) { return break_off(); },
-            [this](const Then& s) { return then(s.call); }},
+            [this](const Close&) { return close_in_order(); }, [this](const Then& s) { return then(s.call); },
+            [this](const Converse& s) { return converse(s); }},
         step);
 }
 
@@ -224,6 +234,8 @@ asio::awaitable<bool> ScriptedPeer::State::then(std::function<void()> call)
 
 asio::awaitable<bool> ScriptedPeer::State::read_some()
 {
+    if (client_is_gone) // another read would wait for ever
+        co_return false;
     std::array<char, 16384> octets;
     boost::system::error_code error;
     std::size_t size = 0;
@@ -238,6 +250,7 @@ asio::awaitable<bool> ScriptedPeer::State::read_some()
     }
     unread.append(octets.data(), size);
     heard.append(octets.data(), size);
+    client_is_gone = static_cast<bool>(error);
     co_return !error;
 }
 
@@ -319,10 +332,34 @@ asio::awaitable<bool> ScriptedPeer::State::break_off()
     co_return false;
 }
 
-ScriptedPeer::ScriptedPeer(asio::io_context& io, std::vector<Script> scripts, Certificate certificate)
+asio::awaitable<bool> ScriptedPeer::State::close_in_order()
+{
+    co_return false;
+}
+
+asio::awaitable<bool> ScriptedPeer::State::converse(Converse conversation)
+{
+    std::string line;
+    for (;;) {
+        const bool read = co_await read_line(line);
+        if (!read)
+            co_return false;
+        const std::vector<Answer> answers = conversation.answer(line);
+        for (const Answer& answer : answers) {
+            const Step scripted = as_step(answer);
+            const bool went = co_await step(scripted);
+            if (!went || client_is_gone)
+                co_return false;
+        }
+    }
+}
+
+ScriptedPeer::ScriptedPeer(asio::io_context& io, std::vector<Script> scripts, Certificate certificate, NewestTls newest)
     : state_(std::make_shared<State>(io))
 {
     state_->scripts = std::move(scripts);
+    if (newest == NewestTls::tls_1_2)
+        SSL_CTX_set_max_proto_version(state_->context.native_handle(), TLS1_2_VERSION);
     if (!certificate.certificate.empty()) {
         state_->context.use_certificate_chain(asio::buffer(certificate.certificate));
         state_->context.use_private_key(asio::buffer(certificate.key), asio::ssl::context::pem);

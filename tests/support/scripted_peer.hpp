@@ -65,16 +65,25 @@ struct StartTls {};
 struct AwaitEnd {}; // reads and says nothing until the client closes
 struct Stall {};    // does not even read, until the test calls `release`
 struct Break {};    // closes so that the client's next write or read fails
+struct Close {};    // in order
 struct Then {       // the test's own moment
     std::function<void()> call;
 };
-using Step = std::variant<Say, Dribble, Flood, Expect, ReadContent, ReadOctets, StartTls, AwaitEnd, Stall, Break, Then>;
+using Answer = std::variant<Say, StartTls, AwaitEnd, Break, Close>;
+struct Converse { // answers line after line, until an answer ends the connection or the client is gone
+    std::function<std::vector<Answer>(const std::string& line)> answer;
+};
+using Step = std::variant<Say, Dribble, Flood, Expect, ReadContent, ReadOctets, StartTls, AwaitEnd, Stall, Break, Close,
+                          Then, Converse>;
 using Script = std::vector<Step>; // at its end the connection is closed
+
+enum class NewestTls { any, tls_1_2 };
 
 class ScriptedPeer {
 public:
     // One script for each connection, in order of their coming; then no more are accepted.
-    ScriptedPeer(boost::asio::io_context& io, std::vector<Script> scripts, Certificate certificate = {});
+    ScriptedPeer(boost::asio::io_context& io, std::vector<Script> scripts, Certificate certificate = {},
+                 NewestTls newest = NewestTls::any);
     ~ScriptedPeer();
 
     std::uint16_t port() const;

@@ -202,7 +202,7 @@ bool Connection::Begun::is_of(const Envelope& other, std::uint64_t other_size) c
 void Connection::lose(const char* why)
 {
     begun_.reset();
-    wire_->cut({Cause::connection_lost, why});
+    wire_->end({Cause::connection_lost, why}); // the replies to what was begun are not those to another message
 }
 
 asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelope, Content& content, Hooks hooks)

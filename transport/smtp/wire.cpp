@@ -91,6 +91,7 @@ struct Wire::Link : std::enable_shared_from_this<Link> {
     tcp::socket socket;
     std::optional<asio::ssl::stream<tcp::socket&>> tls;
     std::optional<Loss> loss;
+    bool ended = false; // the loss is all that there is to read
 
     std::array<char, 8192> landing{};
     std::string_view unread; // of landing
@@ -237,6 +238,8 @@ asio::awaitable<Wire::Answer> Wire::read_reply()
 {
     Link& link = *link_;
     link.stop_writing_on_answer = false;
+    if (link.ended)
+        co_return *link.loss;
     for (;;) {
         auto reply = parser_.feed(link.unread);
         if (!reply) {
@@ -348,6 +351,12 @@ const std::optional<Loss>& Wire::loss() const
 void Wire::cut(Loss why)
 {
     link_->cut(std::move(why));
+}
+
+void Wire::end(Loss why)
+{
+    link_->cut(std::move(why));
+    link_->ended = true;
 }
 
 } // namespace mailroom::smtp

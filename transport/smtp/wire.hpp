@@ -74,6 +74,7 @@ public:
     std::size_t unread() const; // octets that came and were not asked for
     const std::optional<Loss>& loss() const;
     void cut(Loss why);
+    void end(Loss why); // as well, and no reply is read any more that had come before
 
 private:
     struct Link; // shared with the operations under way

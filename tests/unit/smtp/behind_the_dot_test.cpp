@@ -182,6 +182,21 @@ TEST_F(BehindTheDot, AnotherMessageNeverGoesOnWithWhatWasBegun)
     expect_never_sent();
 }
 
+TEST_F(BehindTheDot, TheRepliesToWhatWasBegunAreNotTakenForThoseToAnotherMessage)
+{
+    for (const std::string replies : {"550 5.1.0 no\r\n503 no\r\n503 no\r\n", "250 ok\r\n250 ok\r\n354 go\r\n"}) {
+        first = Pieces({"Subject: first\r\n"});
+        to = envelope({"b@example.com"});
+        submit_first({Script{ReadContent{}} + next_begun + Script{Say{"250 first\r\n" + replies}, AwaitEnd{}}});
+        to = envelope({"other@example.com"});
+        following = nullptr;
+        run(do_submit(second));
+        expect_never_sent();
+        EXPECT_EQ(delivery.outcome.stage, Stage::mail_from);
+        EXPECT_EQ(delivery.outcome.cause, Cause::connection_lost);
+    }
+}
+
 TEST_F(BehindTheDot, WhatTheServerWouldRefuseIsNotBegun)
 {
     next = envelope({"b\xC3\xBC@example.com"});
@@ -216,6 +231,184 @@ TEST_F(BehindTheDot, AJournalThatFailsUndoesBoth)
     EXPECT_THROW(submit_first({Script{AwaitEnd{}}}), std::runtime_error);
     EXPECT_FALSE(connection->has_begun());
     EXPECT_THAT(peer->heard(), Not(HasSubstr("next@")));
+}
+
+TEST_F(BehindTheDot, AnAnswerThatCameWithThePermissionToSendUndoesWhatWasBegun)
+{
+    start_peer(
+        {opened("250 PIPELINING") + Script{Expect{"MAIL"}, Expect{"RCPT"}, Expect{"DATA"},
+                                           Say{"250 ok\r\n250 ok\r\n354 go\r\n451 4.3.0 no, wait\r\n"}, AwaitEnd{}}});
+    following = [this] { return std::optional<Following>({next, second.size()}); };
+    run(do_open_and_submit(first));
+    EXPECT_EQ(delivery.outcome.verdict, Verdict::try_again);
+    EXPECT_EQ(delivery.outcome.code, 451);
+    EXPECT_FALSE(connection->has_begun());
+    submit_second();
+    expect_never_sent();
+    EXPECT_THAT(peer->heard(), Not(HasSubstr("next@")));
+}
+
+TEST_F(BehindTheDot, NothingIsBegunBehindAContentThatIsRefusedOnItsWay)
+{
+    bool asked = false;
+    start_peer({opened("250 PIPELINING") + envelope_taken_at_once +
+                Script{ReadOctets{1000}, Say{"421 4.3.2 closing\r\n"}, Stall{}}});
+    following = [&]() -> std::optional<Following> {
+        asked = true;
+        return Following{next, second.size()};
+    };
+    Pieces large({large_text()});
+    run(do_open_and_submit(large));
+    EXPECT_EQ(delivery.outcome.verdict, Verdict::try_again);
+    EXPECT_EQ(delivery.outcome.stage, Stage::content);
+    EXPECT_FALSE(asked);
+    submit_second();
+    expect_never_sent();
+}
+
+// ---- More recipients than go out before their replies are read
+// -------------------------------------------------------
+
+class ManyBehindTheDot : public BehindTheDot {
+protected:
+    static constexpr std::size_t recipients = 120;
+
+    void address_to(const std::string& local_part, const std::string& domain)
+    {
+        next.recipients.clear();
+        for (std::size_t i = 0; i < recipients; ++i)
+            next.recipients.push_back(address(local_part + std::to_string(1000 + i) + "@" + domain));
+    }
+
+    void submit_both()
+    {
+        bool in_content = false;
+        const auto answer = [&in_content](const std::string& line) -> std::vector<Answer> {
+            if (in_content)
+                in_content = line != ".";
+            else if (line == "DATA")
+                in_content = true;
+            else
+                return {Say{"250 ok\r\n"}};
+            if (in_content)
+                return line == "DATA" ? std::vector<Answer>{Say{"354 go\r\n"}} : std::vector<Answer>{};
+            return {Say{"250 queued\r\n"}};
+        };
+        submit_first({Script{ReadContent{}, Then{[this] { behind = heard_since("Body\r\n.\r\n"); }},
+                             Say{"250 first\r\n"}, Converse{answer}}});
+        submit_second();
+        EXPECT_EQ(delivery.outcome.verdict, Verdict::accepted);
+        std::string envelope_heard = "MAIL FROM:<anna@example.com>\r\n";
+        for (const MailAddress& recipient : next.recipients)
+            envelope_heard += "RCPT TO:<" + recipient.str() + ">\r\n";
+        EXPECT_THAT(peer->heard(),
+                    HasSubstr("first\r\n\r\nBody\r\n.\r\n" + envelope_heard + "DATA\r\nSubject: second"));
+        connection.reset();
+        finish_peer();
+    }
+
+    std::string heard_since(const std::string& mark) const
+    {
+        return peer->heard().substr(peer->heard().find(mark) + mark.size());
+    }
+
+    std::string behind; // the first message's dot, when its reply was due
+};
+
+TEST_F(ManyBehindTheDot, GoOutInFlightsOfFifty)
+{
+    address_to("r", "example.com");
+    submit_both();
+    EXPECT_THAT(behind, testing::EndsWith("RCPT TO:<r1049@example.com>\r\n"));
+}
+
+TEST_F(ManyBehindTheDot, GoOutInFlightsOfFourKilobytes)
+{
+    const std::string label(60, 'd');
+    address_to("r", label + "." + label + "." + label + ".example.com");
+    submit_both();
+    EXPECT_GE(behind.size(), Transaction::max_flight);
+    EXPECT_LE(behind.size(), Transaction::max_flight + 512) << "and a command line (RFC 5321 section 4.5.3.1.4)";
+}
+
+// ---- Writes that break off
+// -------------------------------------------------------------------------------------------
+
+// The peer reads nothing, so that the last write, of content, dot and what goes behind it, is caught somewhere.
+class BrokenBehindTheDot : public BehindTheDot {
+protected:
+    enum class Broken { in_the_content, before_the_dot, behind_the_dot, nowhere };
+
+    Broken write(std::size_t size)
+    {
+        std::string text(size, 'x');
+        for (std::size_t end = 998; end < text.size(); end += 1000)
+            text.replace(end, 2, "\r\n");
+        first = Pieces({std::move(text)});
+        bool stalled = false;
+        bool done = false;
+        start_peer({opened("250 PIPELINING") + envelope_taken_at_once +
+                    Script{Then{[&] { stalled = true; }}, Stall{}, Break{}}});
+        bool asked = false;
+        following = [&] {
+            asked = true;
+            return std::optional<Following>({next, second.size()});
+        };
+        to = envelope({"b@example.com"});
+        asio::co_spawn(io, do_open_and_submit(first), [&](const std::exception_ptr&) { done = true; });
+        while (!stalled)
+            step();
+        settle();
+        peer->release();
+        while (!done)
+            step();
+        EXPECT_EQ(delivery.outcome.cause, Cause::connection_lost);
+        if (delivery.outcome.stage == Stage::final_dot)
+            return Broken::nowhere;
+        if (!asked)
+            return Broken::in_the_content;
+        return delivery.outcome.verdict == Verdict::in_doubt ? Broken::behind_the_dot : Broken::before_the_dot;
+    }
+
+    // How much the buffers hold is the system's affair.
+    bool write_and_break(Broken wanted)
+    {
+        const std::string label(60, 'd');
+        next.recipients.clear();
+        for (int i = 0; i < 30; ++i) // more octets than a page
+            next.recipients.push_back(
+                address("n" + std::to_string(i) + "@" + label + "." + label + "." + label + ".example.com"));
+        for (int attempt = 0; attempt < 5; ++attempt) {
+            std::size_t fits = 0;
+            std::size_t too_large = 32U * 1024 * 1024;
+            while (too_large - fits > 500) {
+                const std::size_t size = fits + (too_large - fits) / 2;
+                const Broken broken = write(size);
+                if (broken == wanted)
+                    return true;
+                (broken == Broken::nowhere ? fits : too_large) = size;
+            }
+        }
+        return false;
+    }
+};
+
+TEST_F(BrokenBehindTheDot, TheFirstIsInDoubtWhereItsDotMayHaveLeftAndTheNextIsUntried)
+{
+    ASSERT_TRUE(write_and_break(Broken::behind_the_dot));
+    EXPECT_EQ(delivery.outcome.stage, Stage::content);
+    EXPECT_FALSE(connection->has_begun());
+    submit_second();
+    expect_never_sent();
+}
+
+TEST_F(BrokenBehindTheDot, BothAreUntriedWhereTheDotCannotHaveLeft)
+{
+    ASSERT_TRUE(write_and_break(Broken::before_the_dot));
+    EXPECT_EQ(delivery.outcome.verdict, Verdict::try_again);
+    EXPECT_FALSE(connection->has_begun());
+    submit_second();
+    expect_never_sent();
 }
 
 } // namespace

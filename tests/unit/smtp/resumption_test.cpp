@@ -10,13 +10,16 @@ namespace {
 
 class Resumption : public Session {
 protected:
-    void start(std::size_t connections) { start(std::vector<Script>(connections, in_order)); }
+    void start(std::size_t connections, NewestTls newest = NewestTls::any)
+    {
+        start(std::vector<Script>(connections, in_order), newest);
+    }
 
-    void start(std::vector<Script> scripts)
+    void start(std::vector<Script> scripts, NewestTls newest = NewestTls::any)
     {
         trust(certificate);
         server.security = Security::implicit_tls;
-        start_peer(std::move(scripts), certificate);
+        start_peer(std::move(scripts), certificate, newest);
     }
 
     // Of TLS 1.2 a session is used again and again, of 1.3 once.
@@ -51,6 +54,41 @@ TEST_F(Resumption, TheSecondConnectionResumesTheSessionOfTheFirst)
     EXPECT_FALSE(open_and_close());
     EXPECT_TRUE(open_and_close());
     EXPECT_TRUE(open_and_close());
+}
+
+// Its tickets serve more than once.
+TEST_F(Resumption, TheSessionOfTls12IsResumedAgainAndAgain)
+{
+    start(4, NewestTls::tls_1_2);
+    EXPECT_FALSE(open_and_close());
+    for (int i = 0; i < 3; ++i)
+        EXPECT_TRUE(open_and_close());
+}
+
+TEST_F(Resumption, ASessionOfTls12IsNotTakenForThatOfAnotherName)
+{
+    start(2, NewestTls::tls_1_2);
+    EXPECT_FALSE(open_and_close());
+    server.host = "localhost";
+    expect_certificate_refused();
+}
+
+TEST_F(Resumption, AMessageGoesOverAResumedSession)
+{
+    for (const NewestTls newest : {NewestTls::any, NewestTls::tls_1_2}) {
+        trust(certificate);
+        server.security = Security::implicit_tls;
+        const Script start = Script{StartTls{}} + opened("250 PIPELINING");
+        start_peer(
+            {start + quit_taken + Script{AwaitEnd{}}, start + envelope_taken_at_once + content_taken + quit_taken},
+            certificate, newest);
+        EXPECT_FALSE(open_and_close());
+        Pieces content = small_content();
+        run(do_open_and_submit(content));
+        EXPECT_TRUE(connection->resumed_tls());
+        EXPECT_EQ(delivery.outcome.verdict, Verdict::accepted);
+        run(close(std::move(connection)));
+    }
 }
 
 TEST_F(Resumption, AnotherNameOfTheSameServerIsVerifiedAfresh)

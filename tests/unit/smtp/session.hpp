@@ -110,10 +110,10 @@ protected:
         EXPECT_THAT(peer->complaints(), testing::IsEmpty());
     }
 
-    void start_peer(std::vector<Script> scripts, const Certificate& certificate = {})
+    void start_peer(std::vector<Script> scripts, const Certificate& certificate = {}, NewestTls newest = NewestTls::any)
     {
         end_peer();
-        peer.emplace(io, std::move(scripts), certificate);
+        peer.emplace(io, std::move(scripts), certificate, newest);
         server.port = Port::make(peer->port()).value();
     }
 
@@ -127,8 +127,10 @@ protected:
     void step()
     {
         io.restart();
-        if (io.run_one() == 0)
-            throw std::logic_error("nothing is under way any more");
+        if (io.run_one_for(std::chrono::seconds(20)) > 0)
+            return;
+        ADD_FAILURE() << "nothing happens any more"; // with the trace of the case
+        throw std::logic_error("nothing happens any more");
     }
 
     // Until nobody can do more by himself.
