@@ -49,7 +49,7 @@ Courier::Courier(Needs needs) : needs_(std::move(needs)), contents_(needs_.reads
 
 boost::asio::awaitable<Route::Ended> Courier::carry(Errand& errand, Round& round)
 {
-    Job& job = errand.job;
+    Job& job = errand.job();
     std::string broken;
     Committing committing = Committing::no;
     Route::Ended ended = Route::Ended::unserved;
@@ -92,7 +92,7 @@ std::optional<Letter> Courier::next_letter(Round& round)
             round.next_since = std::chrono::steady_clock::now();
         }
         Errand& next = *round.next;
-        if (!next.job.content || !needs_.may_begin(next.job))
+        if (!next.job().content || !needs_.may_begin(next.job()))
             return std::nullopt;
         if (!next.is_composed() && !next.compose(needs_.domain, needs_.reads))
             return std::nullopt;
@@ -119,7 +119,7 @@ boost::asio::awaitable<void> Courier::doubt(const Job& job, const std::string& w
 
 boost::asio::awaitable<Route::Ended> Courier::attempt(Errand& errand, Round& round, Committing& committing)
 {
-    const Job& job = errand.job;
+    const Job& job = errand.job();
     const auto started = system_clock::now();
     std::unique_ptr<Begun> begun = std::move(round.begun);
     Delivery delivery;

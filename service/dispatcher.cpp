@@ -428,11 +428,11 @@ boost::asio::awaitable<void> Dispatcher::send_jobs()
                 break;
             errand = std::make_unique<Errand>(*std::move(job));
         }
-        Route& route = *errand->job.route;
+        Route& route = *errand->job().route;
         round.pop_behind = [this, &route] { return noted(routes_.pop_behind(route, steady_clock::now())); };
         const Route::Ended ended = co_await courier_.carry(*errand, round);
-        route.end(errand->job.charged, ended, steady_clock::now());
-        routes_.ended(errand->job);
+        route.end(errand->job().charged, ended, steady_clock::now());
+        routes_.ended(errand->job());
         if (round.next)
             route.take_over(steady_clock::now());
     }
@@ -457,7 +457,7 @@ boost::asio::awaitable<std::unique_ptr<Errand>> Dispatcher::taken_over(Courier::
         round.begun.reset(); // of a message that was given back meanwhile
         co_return nullptr;
     }
-    Job& job = errand->job;
+    Job& job = errand->job();
     Route& route = *job.route;
     const auto now = steady_clock::now();
     const bool ours = enrollment_.id() && route.is_ours(*enrollment_.id());
@@ -478,10 +478,10 @@ void Dispatcher::free_the_waiting()
     for (Courier::Round* round : rounds_) {
         if (!round->next || now - round->next_since < longest_behind)
             continue;
-        const Route& route = *round->next->job.route;
+        const Route& route = *round->next->job().route;
         if (route.blocked(now) || route.active >= route.connections(now))
             continue;
-        routes_.give_back(std::move(round->next->job));
+        routes_.give_back(std::move(round->next->job()));
         round->next.reset();
     }
 }

@@ -14,9 +14,12 @@ namespace mailroom {
 
 class Errand {
 public:
-    explicit Errand(Job taken) : job(std::move(taken)) {}
+    explicit Errand(Job job) : job_(std::move(job)) {}
+    ~Errand() = default;
     Errand(const Errand&) = delete;
     Errand& operator=(const Errand&) = delete;
+
+    Job& job() { return job_; }
 
     // Once, when the job's content is there. domain: of the Message-ID. lane: reads what is large while it is sent.
     // Error: the message cannot be composed, or no recipient is left.
@@ -25,14 +28,13 @@ public:
 
     // After compose().
     Addressing addressing() const; // without recipients where none is left
-    Letter letter() { return {job.identity, addressing_->envelope, *content_}; }
-
-    Job job;
+    Letter letter() { return {job_.identity, addressing_->envelope, *content_}; }
 
 private:
+    Job job_;
     std::optional<Addressing> addressing_;
     std::string message_id_;
-    std::optional<mime::Message> message_; // its views are in `job` and `message_id_`
+    std::optional<mime::Message> message_; // its views are in `job_` and `message_id_`
     std::optional<ComposedContent> content_;
 };
 

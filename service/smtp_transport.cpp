@@ -95,7 +95,7 @@ boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
     std::optional<Login> login;
     std::unique_ptr<smtp::Connection> connection;
     if (const std::unique_ptr<Begun> begun = std::move(parcel.begun)) {
-        auto& mine = static_cast<BegunBySmtp&>(*begun); // nobody else makes them
+        auto& mine = dynamic_cast<BegunBySmtp&>(*begun); // nobody else makes them
         login = std::move(mine.login);
         connection = std::move(mine.connection);
         connection->pipeline(connections_.pipelining_for(*login)); // it may have turned out meanwhile what is too much
