@@ -253,7 +253,8 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         keys.duration("final_reply", file.smtp.final_reply, 100ms, 3600s);
         keys.duration("idle", file.smtp.idle, 0ms, 3600s);
         keys.choice<PipeliningPolicy>("pipelining", file.smtp.pipelining,
-                                      {{"next_message", PipeliningPolicy::next_message},
+                                      {{"auto", PipeliningPolicy::automatic},
+                                       {"next_message", PipeliningPolicy::next_message},
                                        {"message", PipeliningPolicy::message},
                                        {"never", PipeliningPolicy::never}});
     });

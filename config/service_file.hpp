@@ -14,7 +14,7 @@ namespace mailroom {
 
 enum class LogLevel { debug, info, warning, error };
 // Commands that go to a server at once: one; those of a message; those of the next message behind it as well.
-enum class PipeliningPolicy { never, message, next_message };
+enum class PipeliningPolicy { never, message, automatic, next_message };
 enum class DoubtPolicy { resend_once, hold };
 
 struct ServiceFile {
@@ -43,7 +43,7 @@ struct ServiceFile {
         std::chrono::milliseconds connect{20'000};
         std::chrono::milliseconds reply{300'000};       // to each command but the final dot: RFC 5321 section 4.5.3.2
         std::chrono::milliseconds final_reply{600'000}; // section 4.5.3.2.6
-        PipeliningPolicy pipelining = PipeliningPolicy::next_message;
+        PipeliningPolicy pipelining = PipeliningPolicy::automatic;
         std::chrono::milliseconds idle{15'000}; // an unused connection is closed after this
     } smtp;
 

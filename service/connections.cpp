@@ -183,9 +183,9 @@ void Connections::restrain(const Login& login, smtp::Pipelining at_most, std::ch
                   smtp::to_string(login.server), how_long.count());
 }
 
-void Connections::pipeline_less(const Login& login)
+void Connections::pipeline_less(const Login& login, smtp::Pipelining than)
 {
-    const bool behind = pipelining_for(login) == smtp::Pipelining::next_message;
+    const bool behind = than > smtp::Pipelining::message;
     restrain(login, behind ? smtp::Pipelining::message : smtp::Pipelining::never, pipeline_less_for);
 }
 

@@ -31,7 +31,7 @@ public:
         smtp::ClientName client_name;
         smtp::Timeouts timeouts;
         std::chrono::milliseconds idle{15'000}; // an unused session is closed after this
-        smtp::Pipelining pipelining = smtp::Pipelining::next_message;
+        smtp::Pipelining pipelining = smtp::Pipelining::automatic;
     };
 
     Connections(boost::asio::any_io_executor executor, Options options);
@@ -53,8 +53,9 @@ public:
 
     // How much the login's server can take at once, by the settings and by what turned out.
     smtp::Pipelining pipelining_for(const Login& login) const;
-    // It got on better in lock-step: for an hour a step less, first nothing behind the final dot, then one command.
-    void pipeline_less(const Login& login);
+    // It got on better in lock-step: for an hour a step less than it had, first nothing behind the final dot, then one
+    // command.
+    void pipeline_less(const Login& login, smtp::Pipelining than);
     void keep_to_one_message(const Login& login, std::chrono::hours how_long); // nothing behind the final dot
 
     // Whether they would get the same session.

@@ -107,6 +107,7 @@ boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
     }
     auto prefer = Connections::Prefer::any;
     std::optional<Delivery> broken_off; // with its commands in one flight
+    auto flight = smtp::Pipelining::never;
     for (;;) {
         const bool was_begun = connection != nullptr;
         if (!connection) {
@@ -125,12 +126,13 @@ boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
         Delivery delivery = co_await submit(*connection, parcel, *login, next_login);
         const bool broke_off = connection->broke_off() == smtp::BrokeOff::pipelined;
         if (broken_off && came_further(delivery, *broken_off))
-            connections_.pipeline_less(*login);
+            connections_.pipeline_less(*login, flight);
         if (connection->has_begun()) {
             parcel.begun = std::make_unique<BegunBySmtp>(*std::move(next_login), std::move(connection));
             co_return delivery;
         }
         const int carried = connection->messages_carried();
+        flight = connection->pipelining();
         co_await connections_.give_back(*login, std::move(connection));
         connection.reset();
         // A server that hangs up with commands unread may undo its last reply (RST): each time that is a doubt.

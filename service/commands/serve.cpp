@@ -37,10 +37,12 @@ smtp::Pipelining pipelining_of(const ServiceFile::Smtp& smtp)
         return smtp::Pipelining::never;
     case PipeliningPolicy::message:
         return smtp::Pipelining::message;
+    case PipeliningPolicy::automatic:
+        return smtp::Pipelining::automatic;
     case PipeliningPolicy::next_message:
         return smtp::Pipelining::next_message;
     }
-    return smtp::Pipelining::next_message;
+    return smtp::Pipelining::automatic;
 }
 
 smtp::ClientName client_name(const ServiceFile& file, const std::string& host)

@@ -15,7 +15,7 @@ from smtp_script import Flush, Hold, Reply, Script
 @pytest.fixture
 def erp(mailroom, database):
     mailroom.configure("dispatcher", connections=1)
-    mailroom.configure("smtp", reply="1s")
+    mailroom.configure("smtp", reply="1s", pipelining="next_message")
     return Erp(mailroom, database).prepare()
 
 
@@ -50,7 +50,17 @@ def test_messages_follow_each_other_on_one_connection_in_one_flight_each(erp, ma
     assert server.seen.behind_a_dot >= 150, "but for those after which nothing was claimed yet"
 
 
-@pytest.mark.parametrize("setting", ["message", "never"])
+def test_by_default_only_servers_that_are_known_to_take_it_get_the_next_message_behind_a_dot(erp, mailroom, server):
+    mailroom.configure("smtp", pipelining="auto")
+    server.script.on("greeting", Reply("220 relay.example.test ESMTP Postfix"))
+    uids = enqueue(erp, server, 200)
+    with mailroom.daemon():
+        erp.wait_for(uids, "sent")
+    each_arrived_once(erp, server, uids)
+    assert server.seen.behind_a_dot >= 150
+
+
+@pytest.mark.parametrize("setting", ["auto", "message", "never"])
 def test_the_setting_keeps_it_to_less(erp, mailroom, server, setting):
     mailroom.configure("smtp", reply="1s", pipelining=setting)
     uids = enqueue(erp, server, 20)
@@ -105,7 +115,7 @@ def test_what_is_refused_for_now_at_its_own_dot_is_deferred_although_it_was_begu
 
 def test_what_waits_behind_a_message_that_takes_long_goes_by_another_connection(erp, mailroom, server):
     mailroom.configure("dispatcher", connections=2, connections_per_account=2, poll="200ms")
-    mailroom.configure("smtp", reply="60s")
+    mailroom.configure("smtp", reply="60s", pipelining="next_message")
     slow, quick = threading.Event(), threading.Event()
     server.script.on("dot", Hold(slow), connection=1, times=1).on("dot", Hold(quick), connection=2, times=1)
     uids = enqueue(erp, server, 4)

@@ -76,4 +76,10 @@ Capabilities parse_capabilities(const Reply& ehlo)
     return result;
 }
 
+bool is_by_known_maker(const Reply& greeting)
+{
+    const std::string& line = greeting.lines.front();
+    return line.find(" ESMTP Postfix") != std::string::npos || line.find(" ESMTP Exim ") != std::string::npos;
+}
+
 } // namespace mailroom::smtp

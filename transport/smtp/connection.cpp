@@ -80,6 +80,15 @@ bool Connection::reusable() const
     return link_ != LinkState::unusable && !begun_ && !wire_->loss();
 }
 
+Pipelining Connection::pipelining() const
+{
+    if (!capabilities_.pipelining)
+        return Pipelining::never;
+    if (pipelining_ != Pipelining::automatic)
+        return pipelining_;
+    return capabilities_.by_known_maker ? Pipelining::next_message : Pipelining::message;
+}
+
 bool Connection::resumed_tls() const
 {
     return wire_->resumed_tls();

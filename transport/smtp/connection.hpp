@@ -46,7 +46,7 @@ struct OpenOptions {
     ClientName client_name;
     Timeouts timeouts = {};
     Cleartext cleartext_login = Cleartext::forbidden;
-    Pipelining pipelining = Pipelining::next_message;
+    Pipelining pipelining = Pipelining::automatic;
 };
 
 // What may go out behind the final dot of a message: the commands of the next one.
@@ -82,6 +82,7 @@ public:
     BrokeOff broke_off() const { return broke_off_; } // the last message
     bool resumed_tls() const;                         // the handshake went on from an earlier session with this server
     void pipeline(Pipelining at_most) { pipelining_ = at_most; }
+    Pipelining pipelining() const;                             // what it comes to with this server, so never automatic
     int messages_carried() const { return messages_carried_; } // transactions tried, whatever became of them
     const Capabilities& capabilities() const { return capabilities_; }
     const std::string& server() const { return server_; } // host:port

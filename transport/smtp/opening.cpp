@@ -50,6 +50,7 @@ Opening::Action Opening::on_reply(const Reply& reply, std::size_t octets_behind)
     case State::greeting:
         if (!reply.is_done())
             return refuse(reply);
+        by_known_maker_ = is_by_known_maker(reply);
         return go(State::ehlo, Send{command::ehlo(client_)});
     case State::ehlo:
         return on_ehlo(reply);
@@ -72,6 +73,7 @@ Opening::Action Opening::on_ehlo(const Reply& reply)
     if (!reply.is_done())
         return refuse(reply);
     capabilities_ = parse_capabilities(reply);
+    capabilities_.by_known_maker = by_known_maker_;
     if (security_ != Security::starttls || encrypted_)
         return log_in();
     if (!capabilities_.starttls) {

@@ -73,6 +73,7 @@ private:
     Cleartext cleartext_login_;
     State state_ = State::greeting;
     bool encrypted_ = false;
+    bool by_known_maker_ = false;
     Capabilities capabilities_; // of the last EHLO alone
 };
 

@@ -215,10 +215,9 @@ asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelop
     const Connection::Use use(connection);
     std::optional<Transaction> own;
     if (!begun)
-        own.emplace(envelope, content.size(), connection.capabilities_, connection.pipelining_, reset);
+        own.emplace(envelope, content.size(), connection.capabilities_, connection.pipelining(), reset);
     Transaction& transaction = begun ? begun->transaction : *own;
-    const bool may_begin_next =
-        connection.pipelining_ == Pipelining::next_message && connection.capabilities_.pipelining && hooks.following;
+    const bool may_begin_next = connection.pipelining() == Pipelining::next_message && hooks.following;
     const std::function<std::string()> begin_next = [&]() -> std::string {
         auto following = may_begin_next ? hooks.following() : std::nullopt;
         return following ? connection.begin(*std::move(following)) : std::string();

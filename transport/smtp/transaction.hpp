@@ -29,8 +29,9 @@ struct Envelope {
 };
 
 // How many commands go out before their replies are read, where the server offers PIPELINING: one; those of a message;
-// or those of the next message as well, behind the final dot of the one before.
-enum class Pipelining { never, message, next_message };
+// or those of the next message as well, behind the final dot of the one before: automatic with servers by known makers,
+// next_message with all.
+enum class Pipelining { never, message, automatic, next_message };
 enum class Reset { not_needed, first }; // RSET: the transaction before this one failed
 
 // Whether it ended before any content was sent, and without a proper answer: by replies out of place or to other

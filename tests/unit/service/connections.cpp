@@ -209,15 +209,15 @@ TEST_F(ConnectionsTest, ClosesIdleSessionsAtTheSameTime)
 TEST_F(ConnectionsTest, AServerThatCannotPipelineGetsLessByEveryLoginAndNoOtherServerDoes)
 {
     start({open_to_the_end});
-    connections->pipeline_less(login());
+    connections->pipeline_less(login(), smtp::Pipelining::next_message);
     EXPECT_EQ(connections->pipelining_for(login()), smtp::Pipelining::message);
-    connections->pipeline_less(login());
+    connections->pipeline_less(login(), smtp::Pipelining::message);
     connections->keep_to_one_message(login(), std::chrono::hours(24)); // no more than before
     EXPECT_EQ(connections->pipelining_for(login()), smtp::Pipelining::never);
     EXPECT_EQ(connections->pipelining_for(login("ben")), smtp::Pipelining::never);
     Login elsewhere = login();
     elsewhere.server.host = "elsewhere.example";
-    EXPECT_EQ(connections->pipelining_for(elsewhere), smtp::Pipelining::next_message);
+    EXPECT_EQ(connections->pipelining_for(elsewhere), smtp::Pipelining::automatic);
     EXPECT_TRUE(answer(login()).has_session());
 }
 

@@ -107,6 +107,20 @@ TEST_F(OpeningTest, ForgetsWhatWasSaidInClear)
     expect_failure(action, Scope::account, Cause::login_unavailable, Stage::auth);
 }
 
+TEST_F(OpeningTest, KnowsTheMakerByTheGreetingAlsoAfterStarttls)
+{
+    const auto is_known = [&](std::string_view named) {
+        Opening opening = make(Security::starttls);
+        const auto action = play(
+            opening, {named, offers_starttls, "220 Go ahead", plain_and_login, "235 2.7.0 Authentication succeeded"});
+        return std::get<Opening::Opened>(action).capabilities.by_known_maker;
+    };
+    EXPECT_TRUE(is_known("220 mail.example.com ESMTP Postfix (Debian/GNU)"));
+    EXPECT_TRUE(is_known("220 mail.example.com ESMTP Exim 4.96 Mon, 23 Nov 2026 10:00:00 +0100"));
+    EXPECT_FALSE(is_known("220 mail.example.com Dovecot ready."));
+    EXPECT_FALSE(is_known("220 postfix.example.com ESMTP"));
+}
+
 TEST_F(OpeningTest, NeverGoesOnInClearWhereStarttlsIsRequired)
 {
     Opening opening = make(Security::starttls, Cleartext::allowed);
