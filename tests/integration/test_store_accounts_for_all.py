@@ -13,7 +13,7 @@ import time
 
 import psycopg2
 
-from store import complete, ending, migrated, quick_postgres, store, suspend, suspension  # noqa: F401
+from store import ending, migrated, quick_postgres, store, suspension  # noqa: F401
 
 SECONDS = 60 if os.environ.get("MAILROOM_LONG") else 15
 DRAIN = 60       # s: at most, until the queue is empty once the faults have ended
@@ -207,14 +207,14 @@ class Dispatcher:
         self.unwritten.append((self.id, version, suspension(lease, event, **more)))
 
     def write(self):
-        """Until there is an answer; what had lost its lease is told as late."""
+        """Until there is an answer and nobody has the row locked; what had lost its lease is told as late."""
         while self.unwritten:
             dispatcher, version, outcome = self.unwritten[0]
             if version is None:
-                written = self.database(lambda s: complete(s, dispatcher, outcome))
+                written = self.database(lambda s: s.run("complete", dispatcher, json.dumps([outcome])))
             else:
-                written = self.database(lambda s: suspend(s, dispatcher, version, outcome))
-            if written is None:
+                written = self.database(lambda s: s.run("suspend", dispatcher, version, json.dumps([outcome])))
+            if written is None or any(row["busy"] for row in written):
                 return
             if not written and outcome.get("event") not in ("returned", "parked"):
                 self.world.counts["lost leases"] += 1
@@ -292,6 +292,8 @@ def account(world):
     assert world.committed <= set(ended), "lost"
     assert not world.rolled_back & set(ended)
     assert set(ended) <= world.committed | world.unsure
+    for uid in world.unmarked:
+        print(uid, "was sent again without a doubt:", *world.look.rows("SELECT * FROM mailroom.story WHERE uid = %s::uuid ORDER BY at", uid), sep="\n  ")
     assert world.unmarked == []
     for uid, row in ended.items():
         if row["outcome"] == "sent":
