@@ -79,6 +79,8 @@ std::string_view to_string(Cause cause)
         return "content_unavailable";
     case Cause::stopped:
         return "stopped";
+    case Cause::expired:
+        return "expired";
     }
     return "?";
 }

@@ -50,6 +50,7 @@ enum class Cause {
     protocol_error,      // garbage, a reply out of place, bytes behind STARTTLS
     content_unavailable, // the content could not be read from the queue
     stopped,             // handed back by a stop, before anything could have been committed
+    expired,             // its time was over before anything could have been committed
 };
 
 // Where the attempt stood.

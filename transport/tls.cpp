@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <deque>
 #include <filesystem>
 #include <map>
@@ -197,6 +198,18 @@ bool expect_host(ssl_st* session, const std::string& host)
     char* name = const_cast<char*>(host.c_str()); // NOLINT(cppcoreguidelines-pro-type-const-cast)
     return X509_VERIFY_PARAM_set1_host(wanted, host.data(), host.size()) == 1 &&
            SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) == 1;
+}
+
+std::optional<std::chrono::sys_seconds> certificate_end(const ssl_st* session)
+{
+    using namespace std::chrono;
+    const X509* const certificate = SSL_get0_peer_certificate(session);
+    std::tm end{};
+    if (certificate == nullptr || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1)
+        return std::nullopt;
+    const auto date =
+        year(end.tm_year + 1900) / (end.tm_mon + 1) / end.tm_mday; // always UTC (RFC 5280 section 4.1.2.5)
+    return sys_days(date) + hours(end.tm_hour) + minutes(end.tm_min) + seconds(end.tm_sec);
 }
 
 HandshakeTrouble explain(ssl_st* session, const std::string& host, boost::system::error_code error)

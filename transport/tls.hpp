@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 struct ssl_st;         // OpenSSL's SSL
@@ -58,6 +59,9 @@ private:
 // Before the handshake: names the host to the server (SNI) and asks that its certificate is for this host name or IP
 // address (RFC 6125). False: OpenSSL refuses the name.
 bool expect_host(ssl_st* session, const std::string& host);
+
+// After a handshake: until when the server's certificate is in force. None: it says so in no way that can be read.
+std::optional<std::chrono::sys_seconds> certificate_end(const ssl_st* session);
 
 // After a failed handshake.
 struct HandshakeTrouble {

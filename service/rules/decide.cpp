@@ -12,8 +12,9 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 
 constexpr std::chrono::seconds longest_wish(24 * 60 * 60); // ours: no server puts a message off for longer than a day
-constexpr minutes without_login(5);  // ours: a server that offers no login is usually being repaired
-constexpr minutes without_quota(60); // ours: quotas are of a day or an hour, and their windows roll
+constexpr minutes until_the_sweep(1); // ours: of what has expired; it comes sooner, and a claim would only tell again
+constexpr minutes without_login(5);   // ours: a server that offers no login is usually being repaired
+constexpr minutes without_quota(60);  // ours: quotas are of a day or an hour, and their windows roll
 // Ours: of the back-off, 15 minutes. Mail goes soon after a server is back, yet nobody hammers one that is down.
 constexpr int last_uncounted_step = 3;
 
@@ -270,6 +271,8 @@ Judgement decide(const Delivery& delivery, const Identity& identity, const Histo
         return by_recipients(c);
     if (outcome.cause == Cause::stopped)
         return retry_all(at_once());
+    if (outcome.cause == Cause::expired)
+        return retry_all({until_the_sweep, false});
     if (outcome.cause == Cause::throttled && outcome.scope != Scope::recipient)
         return retry_all(uncounted(c), Consequence::account_troubled);
     if (outcome.cause == Cause::quota && outcome.scope != Scope::recipient)

@@ -17,6 +17,9 @@ struct Policy {
     Doubt doubt = Doubt::resend_once;
     std::chrono::milliseconds resend_after = std::chrono::minutes(15); // of a message in doubt
     int max_attempts = 20;                                             // ours: 56 hours of back-off
+    // Of being put off, counted or not; 0: no limit. RFC 5321 section 4.5.4.1: the give-up time generally needs to be
+    // at least 4 to 5 days.
+    std::chrono::milliseconds max_age = std::chrono::days(5);
 };
 
 // What the queue knows of the message when the outcome comes in.

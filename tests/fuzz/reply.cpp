@@ -77,7 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                         cut.replies[i].enhanced == whole.replies[i].enhanced,
                     "nor do the replies");
     }
-    const std::string shown = smtp::printable(octets, 100);
+    const std::string shown = printable(octets, 100);
     require(is_shown(shown) && shown.size() <= 100, "what is printable can be shown");
     return 0;
 }

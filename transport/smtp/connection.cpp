@@ -1,5 +1,7 @@
 #include "transport/smtp/connection.hpp"
 
+#include "config/text.hpp"
+
 #include "transport/smtp/wire.hpp"
 #include "transport/tls.hpp"
 
@@ -65,7 +67,8 @@ Connection::Connection(std::unique_ptr<Wire> wire, Capabilities capabilities, st
       capabilities_(std::move(capabilities)),
       server_(std::move(server)),
       timeouts_(options.timeouts),
-      pipelining_(options.pipelining)
+      pipelining_(options.pipelining),
+      generation_(options.generation)
 {}
 
 Connection::~Connection() = default;
@@ -94,6 +97,11 @@ bool Connection::resumed_tls() const
     return wire_->resumed_tls();
 }
 
+std::optional<std::chrono::sys_seconds> Connection::certificate_end() const
+{
+    return wire_->certificate_end();
+}
+
 void Connection::stop()
 {
     if (!past_the_dot_)
@@ -103,6 +111,11 @@ void Connection::stop()
 void Connection::abort()
 {
     wire_->cut({Cause::stopped, "the connection was cut by a stop"});
+}
+
+void Connection::give_up()
+{
+    wire_->cut({Cause::timed_out, "the delivery had not ended long after its limits"});
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include "config/port.hpp"
 
 #include "transport/outcome.hpp"
+#include "transport/progress.hpp"
 #include "transport/smtp/capabilities.hpp"
 #include "transport/smtp/command.hpp"
 #include "transport/smtp/opening.hpp"
@@ -14,6 +15,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -47,6 +49,7 @@ struct OpenOptions {
     Timeouts timeouts = {};
     Cleartext cleartext_login = Cleartext::forbidden;
     Pipelining pipelining = Pipelining::automatic;
+    int generation = 0; // the caller's: of the settings that are here
 };
 
 // What may go out behind the final dot of a message: the commands of the next one.
@@ -63,6 +66,9 @@ struct Hooks {
     // Called just before that, where the server and the settings allow it: the message whose commands go out behind the
     // dot; none: nothing is at hand. Must not throw.
     std::function<std::optional<Following>()> following;
+    // After this the message must not go: what has not come to its dot ends with Cause::expired.
+    std::chrono::steady_clock::time_point expires = std::chrono::steady_clock::time_point::max();
+    Progress* progress = nullptr; // kept up to date
 };
 
 // A session that is ready for mail. Destroying it closes the link at once; close() says QUIT first.
@@ -81,11 +87,13 @@ public:
     bool has_begun() const { return begun_ != nullptr; }
     BrokeOff broke_off() const { return broke_off_; } // the last message
     bool resumed_tls() const;                         // the handshake went on from an earlier session with this server
+    std::optional<std::chrono::sys_seconds> certificate_end() const; // of the server's certificate; none: no TLS
     void pipeline(Pipelining at_most) { pipelining_ = at_most; }
     Pipelining pipelining() const;                             // what it comes to with this server, so never automatic
     int messages_carried() const { return messages_carried_; } // transactions tried, whatever became of them
     const Capabilities& capabilities() const { return capabilities_; }
     const std::string& server() const { return server_; } // host:port
+    int generation() const { return generation_; }        // that it was opened with
 
     // While submit runs. Before the octets with the final dot are handed to the socket, the link is cut and the
     // delivery ends with Cause::stopped; after that nothing happens, because the reply says whether the message was
@@ -93,6 +101,7 @@ public:
     void stop();
     // Cuts the link whatever is under way; after the dot the message is then in doubt.
     void abort();
+    void give_up(); // as well, where submit has not ended in its time: Cause::timed_out
 
 private:
     struct Use; // of the link by one message
@@ -117,6 +126,7 @@ private:
     std::string server_;
     Timeouts timeouts_;
     Pipelining pipelining_;
+    int generation_;
     std::unique_ptr<Begun> begun_;
     LinkState link_ = LinkState::clean;
     BrokeOff broke_off_ = BrokeOff::no;

@@ -165,7 +165,7 @@ Opening::Action Opening::refuse(const Reply& reply) const
 
 Opening::Action Opening::fail(Cause cause, Scope scope, const std::string& text) const
 {
-    return Failed{{Verdict::try_again, scope, cause, stage(), 0, {}, printable(text), {}}};
+    return Failed{{Verdict::try_again, scope, cause, stage(), 0, {}, printable(text, max_text), {}}};
 }
 
 } // namespace mailroom::smtp

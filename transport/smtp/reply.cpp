@@ -13,24 +13,6 @@ bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-// Octets of the well-formed character at the front of `text`; 0: none.
-std::size_t character_size(std::string_view text)
-{
-    if (text.front() >= ' ' && text.front() <= '~') // nearly always
-        return 1;
-    for (std::size_t size = 1; size <= std::min<std::size_t>(4, text.size()); ++size)
-        if (is_utf8(text.substr(0, size)))
-            return size;
-    return 0;
-}
-
-bool is_control(std::string_view character)
-{
-    const auto lead = static_cast<unsigned char>(character.front());
-    const bool is_c1 = lead == 0xC2 && static_cast<unsigned char>(character.back()) < 0xA0;
-    return lead < 0x20 || lead == 0x7F || is_c1;
-}
-
 // One to three digits at the front of `text`, taken off; empty: none.
 std::string_view take_number(std::string_view& text)
 {
@@ -68,23 +50,6 @@ std::string_view status_at_front(std::string_view text, char category)
 
 } // namespace
 
-std::string printable(std::string_view octets, std::size_t max_size)
-{
-    std::string result;
-    while (!octets.empty()) {
-        const std::size_t size = character_size(octets);
-        const bool shown = size != 0 && !is_control(octets.substr(0, size));
-        if (result.size() + (shown ? size : 1) > max_size)
-            break;
-        if (shown)
-            result.append(octets, 0, size);
-        else
-            result += octets.front() == '\t' ? ' ' : '?';
-        octets.remove_prefix(std::max<std::size_t>(size, 1));
-    }
-    return result;
-}
-
 std::string Reply::text() const
 {
     std::string result;
@@ -95,7 +60,7 @@ std::string Reply::text() const
             result += ' ';
         result += line;
         if (result.size() > max_text)
-            return printable(result);
+            return printable(result, max_text);
     }
     return result;
 }

@@ -25,10 +25,6 @@ struct Reply {
 
 inline constexpr std::size_t max_text = 1024; // octets, as Outcome::text
 
-// UTF-8 without control characters: what cannot be shown becomes '?'. Never more than max_size octets, no character
-// cut.
-std::string printable(std::string_view octets, std::size_t max_size = max_text);
-
 // One for each connection: it keeps the beginning of a reply until its end comes. After an error it must not be used.
 class ReplyParser {
 public:

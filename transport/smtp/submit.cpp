@@ -5,6 +5,7 @@
 #include "transport/smtp/wire.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -15,6 +16,7 @@
 namespace mailroom::smtp {
 
 namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
 
 namespace {
 
@@ -30,12 +32,41 @@ struct Submission {
     const std::function<std::string()>& begin_next; // the flight that goes out behind the dot; empty: none
     bool& past_the_dot;                             // what Connection::stop asks
     bool went_behind_a_dot;                         // the commands whose replies are due
+    Clock::time_point expires;                      // the message
+    Clock::time_point due;                          // the final dot
+    Progress& progress;
+    bool too_slow = false; // it was not there when it was due
 };
+
+std::chrono::milliseconds time_to_the_dot(const Submission& s)
+{
+    const auto left = std::min(s.due, s.expires) - Clock::now();
+    return std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
+}
 
 std::chrono::milliseconds limit_of_reply(const Submission& s)
 {
-    const auto limit = limit_of(s.transaction.stage(), s.timeouts);
-    return s.went_behind_a_dot ? std::min(limit, s.timeouts.behind_the_dot) : limit;
+    auto limit = limit_of(s.transaction.stage(), s.timeouts);
+    if (s.went_behind_a_dot)
+        limit = std::min(limit, s.timeouts.behind_the_dot);
+    return s.past_the_dot ? limit : std::min(limit, time_to_the_dot(s));
+}
+
+// The wire knows no more than that a limit was over.
+Transaction::Action lost(Submission& s, Loss loss)
+{
+    const auto now = Clock::now();
+    if (loss.cause == Cause::timed_out && !s.transaction.is_past_the_dot()) {
+        s.too_slow = now >= s.due;
+        const std::string where = describe(s.progress, now);
+        if (now >= s.expires)
+            loss = {Cause::expired, "its time was over: " + where};
+        else if (s.too_slow)
+            loss.text = "too slow: " + where + " (the limit is [smtp] delivery)";
+        else
+            loss.text += ": " + where;
+    }
+    return s.transaction.on_lost(loss);
 }
 
 asio::awaitable<Transaction::Action> answered(Submission& s)
@@ -43,8 +74,10 @@ asio::awaitable<Transaction::Action> answered(Submission& s)
     s.wire.expires_after(limit_of_reply(s));
     auto answer = co_await s.wire.read_reply();
     if (auto* loss = std::get_if<Loss>(&answer))
-        co_return s.transaction.on_lost(*loss);
-    co_return s.transaction.on_reply(std::get<Reply>(answer));
+        co_return lost(s, std::move(*loss));
+    auto next = s.transaction.on_reply(std::get<Reply>(answer));
+    s.progress.answered = s.transaction.answered();
+    co_return next;
 }
 
 asio::awaitable<Transaction::Action> sent(Submission& s, std::string octets)
@@ -112,23 +145,26 @@ asio::awaitable<Transaction::Action> interrupted(Submission& s, Wire::Written wr
     auto answer = co_await s.wire.read_reply();
     if (auto* reply = std::get_if<Reply>(&answer))
         co_return s.transaction.on_reply(*reply);
-    co_return s.transaction.on_lost(*s.wire.loss());
+    co_return lost(s, *s.wire.loss());
 }
 
 asio::awaitable<Transaction::Action> content_sent(Submission& s)
 {
     Source source(s.content);
     s.went_behind_a_dot = false;
+    s.progress.step = Progress::Step::content;
     s.wire.stop_writing_on_answer();
     for (;;) {
         if (source.piece_is_used_up()) {
-            s.wire.never_expires(); // the content's source has limits of its own
+            s.wire.expires_after(time_to_the_dot(s)); // the content's source has limits of its own
             std::optional<Loss> loss = co_await source.advance();
             if (loss) {
                 s.wire.cut(std::move(*loss));
-                co_return s.transaction.on_lost(*s.wire.loss());
+                co_return lost(s, *s.wire.loss());
             }
         }
+        if (time_to_the_dot(s).count() == 0) // nothing goes out in time that would only be written after it
+            s.wire.cut({Cause::timed_out, {}});
         const std::string_view part = source.take(max_write);
         std::string ending; // with the next message's commands behind it
         std::size_t up_to_the_dot = part.size();
@@ -140,14 +176,19 @@ asio::awaitable<Transaction::Action> content_sent(Submission& s)
                 s.before_commit();
             s.past_the_dot = true;
             s.transaction.on_committing();
+            const auto now = Clock::now();
+            s.progress.enter(Progress::Step::final_reply, now, now + s.timeouts.content + s.timeouts.final_dot);
         }
-        s.wire.expires_after(s.timeouts.content);
-        Wire::Written written = co_await s.wire.write(part, ending, ending.empty() ? Wire::never : up_to_the_dot);
+        const bool all = !ending.empty(); // what has its dot is not cut any more before its reply is overdue
+        s.wire.expires_after(all ? s.timeouts.content : std::min(s.timeouts.content, time_to_the_dot(s)));
+        Wire::Written written = co_await s.wire.write(part, ending, all ? up_to_the_dot : Wire::never);
         if (written.loss) {
             auto next = co_await interrupted(s, std::move(written), up_to_the_dot);
             co_return next;
         }
-        if (!ending.empty())
+        s.progress.sent =
+            std::min(s.progress.sent + part.size(), s.progress.size); // dots that were doubled do not count
+        if (all)
             co_return s.transaction.on_sent();
     }
 }
@@ -207,6 +248,13 @@ void Connection::lose(const char* why)
 
 asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelope, Content& content, Hooks hooks)
 {
+    const auto start = Clock::now();
+    if (start >= hooks.expires && !connection.begun_) { // the session is as it was
+        Delivery delivery;
+        delivery.outcome = outcome_of({Cause::expired, "its time was over before it began"}, Stage::mail_from);
+        delivery.server = connection.server_;
+        co_return delivery;
+    }
     const auto reset = connection.link_ == LinkState::needs_reset ? Reset::first : Reset::not_needed;
     const bool reused = connection.messages_carried_++ > 0;
     if (connection.begun_ && !connection.begun_->is_of(envelope, content.size()))
@@ -222,9 +270,24 @@ asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelop
         auto following = may_begin_next ? hooks.following() : std::nullopt;
         return following ? connection.begin(*std::move(following)) : std::string();
     };
-    Submission s{*connection.wire_,        transaction,         content,
-                 connection.timeouts_,     hooks.before_commit, begin_next,
-                 connection.past_the_dot_, begun != nullptr};
+    Progress unwatched;
+    Progress& progress = hooks.progress != nullptr ? *hooks.progress : unwatched;
+    progress.size = content.size();
+    progress.recipients = envelope.recipients.size();
+    progress.answered = progress.sent = 0;
+    const auto due = start + limit_of_delivery(content.size(), connection.timeouts_);
+    progress.enter(Progress::Step::commands, start, due);
+    Submission s{*connection.wire_,
+                 transaction,
+                 content,
+                 connection.timeouts_,
+                 hooks.before_commit,
+                 begin_next,
+                 connection.past_the_dot_,
+                 begun != nullptr,
+                 hooks.expires,
+                 due,
+                 progress};
 
     Transaction::Action action = Transaction::AwaitReply{};
     if (!begun)
@@ -235,7 +298,7 @@ asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelop
     connection.link_ = finish.link;
     if (connection.begun_ && finish.link == LinkState::needs_reset) // a refused dot ends a transaction as well
         connection.link_ = LinkState::clean;
-    connection.broke_off_ = finish.broke_off;
+    connection.broke_off_ = s.too_slow ? BrokeOff::no : finish.broke_off; // a slow one would be no faster in lock-step
     finish.delivery.server = connection.server_;
     finish.delivery.reused_connection = reused;
     co_return std::move(finish.delivery);

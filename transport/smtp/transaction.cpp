@@ -1,5 +1,7 @@
 #include "transport/smtp/transaction.hpp"
 
+#include "config/text.hpp"
+
 #include "transport/smtp/command.hpp"
 
 #include <algorithm>
@@ -20,7 +22,7 @@ Outcome needs_smtputf8(Scope scope, Stage stage, const MailAddress& address)
             stage,
             0,
             {},
-            printable("the server does not offer SMTPUTF8, which the address " + address.str() + " needs"),
+            printable("the server does not offer SMTPUTF8, which the address " + address.str() + " needs", max_text),
             {}};
 }
 

@@ -72,7 +72,8 @@ public:
     Action on_sent();     // the content with its dot is written
     Action on_lost(const Loss& loss);
 
-    Stage stage() const; // of the reply that is due
+    Stage stage() const;                                                  // of the reply that is due
+    std::size_t answered() const { return refused_.size() - undecided_; } // recipients
     bool is_past_the_dot() const { return phase_ == Phase::committing || phase_ == Phase::verdict; }
 
 private:

@@ -198,6 +198,7 @@ Scope scope_of(Cause cause)
     case Cause::stopped:
         return Scope::dispatcher;
     case Cause::content_unavailable:
+    case Cause::expired:
         return Scope::message;
     default:
         return Scope::server;
@@ -229,7 +230,7 @@ Outcome classify(Stage stage, const Reply& reply)
 
 Outcome outcome_of(const Loss& loss, Stage stage)
 {
-    return {Verdict::try_again, scope_of(loss.cause), loss.cause, stage, 0, {}, printable(loss.text), {}};
+    return {Verdict::try_again, scope_of(loss.cause), loss.cause, stage, 0, {}, printable(loss.text, max_text), {}};
 }
 
 std::optional<std::chrono::seconds> wish_in(std::string_view text)

@@ -1,5 +1,7 @@
 #include "transport/smtp/wire.hpp"
 
+#include "config/text.hpp"
+
 #include "transport/tls.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -336,6 +338,11 @@ bool Wire::is_alive()
 bool Wire::resumed_tls() const
 {
     return link_->tls && SSL_session_reused(link_->tls->native_handle()) == 1;
+}
+
+std::optional<std::chrono::sys_seconds> Wire::certificate_end() const
+{
+    return link_->tls ? tls::certificate_end(link_->tls->native_handle()) : std::nullopt;
 }
 
 std::size_t Wire::unread() const

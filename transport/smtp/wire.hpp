@@ -45,7 +45,8 @@ public:
     // Verifies that the server is `host`. Octets read before are forgotten. port: whose sessions may be resumed.
     boost::asio::awaitable<std::optional<Loss>> handshake(const tls::ClientContext& context, const std::string& host,
                                                           Port port);
-    bool resumed_tls() const; // an earlier session, in the handshake
+    bool resumed_tls() const;                                        // an earlier session, in the handshake
+    std::optional<std::chrono::sys_seconds> certificate_end() const; // of the server's certificate; none: no TLS
     // The handshake was lost after it had offered an earlier session: a full one may succeed, as the next will be.
     bool resumption_failed() const { return resumption_failed_; }
 

@@ -444,11 +444,22 @@ TEST(Decide, ARefusalToResolveHolds)
     EXPECT_EQ(judgement.consequence, Consequence::none);
 }
 
+TEST(Decide, WhatExpiredWhileItWasSentIsLeftToTheSweepAndSaysNothingOfOthers)
+{
+    for (const Stage stage : {Stage::mail_from, Stage::content}) {
+        const Judgement judgement =
+            Attempt(outcome(Verdict::try_again, Scope::message, Cause::expired, stage)).judged();
+        EXPECT_FALSE(as<RetryAt>(judgement).counted);
+        EXPECT_GE(as<RetryAt>(judgement).delay, std::chrono::seconds(30)) << "longer than from one sweep to the next";
+        EXPECT_EQ(judgement.consequence, Consequence::none);
+    }
+}
+
 TEST(Decide, NothingUndeliveredEverEndsAsSent)
 {
     for (const Verdict verdict : {Verdict::try_again, Verdict::give_up, Verdict::in_doubt})
         for (int scope = 0; scope <= static_cast<int>(Scope::dispatcher); ++scope)
-            for (int cause = 0; cause <= static_cast<int>(Cause::stopped); ++cause)
+            for (int cause = 0; cause <= static_cast<int>(Cause::expired); ++cause)
                 for (int stage = 0; stage <= static_cast<int>(Stage::idle); ++stage) {
                     const Outcome o = outcome(verdict, static_cast<Scope>(scope), static_cast<Cause>(cause),
                                               static_cast<Stage>(stage));

@@ -167,7 +167,7 @@ protected:
 
     asio::awaitable<void> do_submit(Content& content)
     {
-        Hooks hooks{before_commit, following};
+        Hooks hooks{before_commit, following, expires, &progress};
         delivery = co_await submit(*connection, to, content, std::move(hooks));
     }
 
@@ -207,6 +207,8 @@ protected:
     std::optional<tls::ClientContext> tls;
     std::function<void()> before_commit;
     std::function<std::optional<Following>()> following;
+    std::chrono::steady_clock::time_point expires = std::chrono::steady_clock::time_point::max();
+    Progress progress;
     Envelope to = envelope({"b@example.com"});
 
     std::unique_ptr<Connection> connection;
