@@ -41,6 +41,22 @@ std::optional<milliseconds> duration_from(std::string_view text)
     return std::nullopt;
 }
 
+// "512KiB", "64MiB", "1GiB", "1TiB"; "0" needs no unit
+std::optional<std::uint64_t> size_from(std::string_view text)
+{
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc())
+        return std::nullopt;
+    const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+    constexpr std::array<std::string_view, 4> units{"KiB", "MiB", "GiB", "TiB"};
+    const auto* const found = std::ranges::find(units, unit);
+    if (found == units.end())
+        return number == 0 && unit.empty() ? std::optional(number) : std::nullopt;
+    const auto shift = 10U * static_cast<unsigned>(found - units.begin() + 1);
+    return number <= UINT64_MAX >> shift ? std::optional(number << shift) : std::nullopt;
+}
+
 std::size_t distance_between(std::string_view a, std::string_view b) // Levenshtein's
 {
     std::vector<std::size_t> row(b.size() + 1);
@@ -148,6 +164,29 @@ public:
             value = *duration;
     }
 
+    void size(const char* key, std::uint64_t& value) // octets
+    {
+        constexpr std::uint64_t most = std::uint64_t{1} << 40U;
+        const auto* const node = find(key);
+        if (node == nullptr)
+            return;
+        const auto* const string = node->as_string();
+        const auto size = string != nullptr ? size_from(string->get()) : std::nullopt;
+        if (!size || *size > most)
+            complain(*node, key, R"(must be a size from 0 to 1TiB, such as "512KiB", "64MiB" or "1GiB")");
+        else
+            value = *size;
+    }
+
+    bool has(const char* key) { return find(key) != nullptr; }
+
+    // For what is right by itself and contradicts another key. A key that is not there contradicts nothing.
+    void refuse(const char* key, std::string_view why)
+    {
+        if (const auto* const node = find(key); node != nullptr)
+            complain(*node, key, why);
+    }
+
     template <class Enum>
     void choice(const char* key, Enum& value, const std::vector<std::pair<std::string_view, Enum>>& choices)
     {
@@ -217,6 +256,25 @@ private:
     std::vector<std::string> known_;
 };
 
+// Naming a file is enough to have the log there.
+void settle_target(Section& keys, ServiceFile::Log& log)
+{
+    if (!log.file.empty() && !keys.has("target"))
+        log.target = LogTarget::file;
+    if (log.target == LogTarget::file && log.file.empty())
+        keys.refuse("target", "\"file\" needs to know which: name it with file");
+    if (log.target == LogTarget::journal && log.format == LogFormat::json)
+        keys.refuse("format", "the journal has fields of its own: leave it out, or choose another target");
+    if (log.target != LogTarget::file) {
+        for (const char* key : {"max_size", "keep"})
+            keys.refuse(key, "is for a file alone");
+        if (!log.file.empty())
+            keys.refuse("file", "is for target = \"file\" alone");
+    } else if (log.max_size == 0) {
+        keys.refuse("keep", "nothing is kept where max_size is 0: the file goes on, and something else rotates it");
+    }
+}
+
 } // namespace
 
 boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view text, std::string path)
@@ -251,6 +309,7 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         keys.duration("connect", file.smtp.connect, 100ms, 300s);
         keys.duration("reply", file.smtp.reply, 100ms, 3600s);
         keys.duration("final_reply", file.smtp.final_reply, 100ms, 3600s);
+        keys.duration("delivery", file.smtp.delivery, 100ms, 24h);
         keys.duration("idle", file.smtp.idle, 0ms, 3600s);
         keys.choice<PipeliningPolicy>("pipelining", file.smtp.pipelining,
                                       {{"auto", PipeliningPolicy::automatic},
@@ -265,7 +324,10 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         keys.duration("poll", file.dispatcher.poll, 50ms, 60s);
         keys.duration("stop_limit", file.dispatcher.stop_limit, 1s, 3600s);
     });
-    section("retry", [&](Section& keys) { keys.number("max_attempts", file.retry.max_attempts, 1, 1000); });
+    section("retry", [&](Section& keys) {
+        keys.number("max_attempts", file.retry.max_attempts, 1, 1000);
+        keys.duration("max_age", file.retry.max_age, 0ms, days(365));
+    });
     section("doubt", [&](Section& keys) {
         keys.choice<DoubtPolicy>("policy", file.doubt.policy,
                                  {{"resend_once", DoubtPolicy::resend_once}, {"hold", DoubtPolicy::hold}});
@@ -277,12 +339,24 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         keys.duration("idempotency", file.retention.idempotency, 1h, days(3650));
     });
     section("log", [&](Section& keys) {
+        const std::size_t before = problems.size();
         keys.choice<LogLevel>("level", file.log.level,
                               {{"debug", LogLevel::debug},
                                {"info", LogLevel::info},
                                {"warning", LogLevel::warning},
                                {"error", LogLevel::error}});
+        keys.choice<LogTarget>("target", file.log.target,
+                               {{"auto", LogTarget::automatic},
+                                {"stderr", LogTarget::standard_error},
+                                {"file", LogTarget::file},
+                                {"journal", LogTarget::journal}});
+        keys.choice<LogFormat>("format", file.log.format, {{"text", LogFormat::text}, {"json", LogFormat::json}});
         keys.text("file", file.log.file);
+        keys.size("max_size", file.log.max_size);
+        keys.number("keep", file.log.keep, 1, 100);
+        keys.truth("subjects", file.log.subjects);
+        if (problems.size() == before)
+            settle_target(keys, file.log);
     });
     const std::vector<std::string> sections{"installation", "database", "secrets", "tls",       "smtp",
                                             "dispatcher",   "retry",    "doubt",   "retention", "log"};
@@ -302,7 +376,7 @@ boost::system::result<ServiceFile, Problems> load_service_file(const std::string
 {
     std::ifstream stream(path, std::ios::binary);
     if (!stream)
-        return Problems{fmt::format("{}: {}; name another file with --config, or copy the example from the README",
+        return Problems{fmt::format("{}: {}; name another file with --config, or write one as docs/getting-started.md does",
                                     path, std::strerror(errno))};
     std::string text;
     std::array<char, 4096> part{};

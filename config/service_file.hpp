@@ -6,6 +6,7 @@
 #include "config/secret.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,8 @@
 namespace mailroom {
 
 enum class LogLevel { debug, info, warning, error };
+enum class LogTarget { automatic, standard_error, file, journal };
+enum class LogFormat { text, json };
 // Commands that go to a server at once: one; those of a message; those of the next message behind it as well.
 enum class PipeliningPolicy { never, message, automatic, next_message };
 enum class DoubtPolicy { resend_once, hold };
@@ -43,6 +46,7 @@ struct ServiceFile {
         std::chrono::milliseconds connect{20'000};
         std::chrono::milliseconds reply{300'000};       // to each command but the final dot: RFC 5321 section 4.5.3.2
         std::chrono::milliseconds final_reply{600'000}; // section 4.5.3.2.6
+        std::chrono::milliseconds delivery{1'800'000};  // of a message up to its final dot, or of each 16 MiB of it
         PipeliningPolicy pipelining = PipeliningPolicy::automatic;
         std::chrono::milliseconds idle{15'000}; // an unused connection is closed after this
     } smtp;
@@ -57,6 +61,7 @@ struct ServiceFile {
 
     struct Retry {
         int max_attempts = 20;
+        std::chrono::milliseconds max_age{std::chrono::days(5)}; // of being put off; 0: no limit
     } retry;
 
     struct Doubt {
@@ -73,7 +78,12 @@ struct ServiceFile {
 
     struct Log {
         LogLevel level = LogLevel::info;
-        std::string file; // empty: standard error
+        LogTarget target = LogTarget::automatic;      // the journal where standard error is connected to it
+        LogFormat format = LogFormat::text;           // of standard error and of the file
+        std::string file;                             // if `target` is that, never empty then
+        std::uint64_t max_size = 64U * 1024U * 1024U; // octets of the file, then the next one begins; 0: it never does
+        int keep = 5;                                 // files before this one
+        bool subjects = false;                        // of messages may be logged
     } log;
 };
 

@@ -64,6 +64,36 @@ bool has_control(std::string_view text)
     return false;
 }
 
+bool is_plain(char c) // US-ASCII that is shown as it is
+{
+    return c >= ' ' && c <= '~';
+}
+
+std::uint32_t code_point(std::string_view character) // well-formed, of more than one octet
+{
+    std::uint32_t value = static_cast<std::uint8_t>(character.front()) & (0x7FU >> character.size());
+    for (const char c : character.substr(1))
+        value = (value << 6U) | (static_cast<std::uint8_t>(c) & 0x3FU);
+    return value;
+}
+
+// Of one well-formed character that is not plain. What is refused moves the cursor, ends a line or turns the direction
+// of what follows: C0, C1, DEL, Unicode's line ends and its bidirectional controls.
+bool may_be_shown(std::string_view character)
+{
+    if (character.size() == 1)
+        return false;
+    const std::uint32_t code = code_point(character);
+    const auto is_from_to = [code](std::uint32_t first, std::uint32_t last) { return code >= first && code <= last; };
+    return !is_from_to(0x80, 0x9F) && code != 0x061C && !is_from_to(0x200E, 0x200F) && !is_from_to(0x2028, 0x202E) &&
+           !is_from_to(0x2066, 0x2069);
+}
+
+char instead_of(char c)
+{
+    return blanks.find(c) != std::string_view::npos ? ' ' : '?';
+}
+
 } // namespace
 
 std::string_view trimmed(std::string_view text)
@@ -85,6 +115,29 @@ bool is_utf8(std::string_view text)
             at = skip_ascii(text, at);
     }
     return true;
+}
+
+std::string printable(std::string_view octets, std::size_t max_size)
+{
+    std::string result;
+    result.reserve(std::min(octets.size(), max_size));
+    while (!octets.empty()) {
+        const auto plain = static_cast<std::size_t>(std::ranges::find_if_not(octets, is_plain) - octets.begin());
+        result.append(octets, 0, std::min(plain, max_size - result.size()));
+        octets.remove_prefix(plain);
+        if (octets.empty())
+            break;
+        const std::size_t size = character_size(octets, 0); // 0: not UTF-8
+        const bool shown = size != 0 && may_be_shown(octets.substr(0, size));
+        if (result.size() + (shown ? size : 1) > max_size)
+            break;
+        if (shown)
+            result.append(octets, 0, size);
+        else
+            result += instead_of(octets.front());
+        octets.remove_prefix(std::max<std::size_t>(size, 1));
+    }
+    return result;
 }
 
 bool equals_ignoring_ascii_case(std::string_view a, std::string_view b)

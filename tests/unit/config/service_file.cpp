@@ -80,6 +80,7 @@ connect = "5s"
 reply = "1m"
 final_reply = "30m"
 idle = "250ms"
+delivery = "45m"
 [dispatcher]
 connections = 512
 lease = "1h"
@@ -87,6 +88,7 @@ poll = "50ms"
 stop_limit = "90s"
 [retry]
 max_attempts = 3
+max_age = "4d"
 [doubt]
 policy = "hold"
 resend_after = "168h"
@@ -96,7 +98,12 @@ log = "3650d"
 idempotency = "12h"
 [log]
 level = "warning"
+target = "file"
+format = "json"
 file = "/var/log/mailroom.log"
+max_size = "512KiB"
+keep = 9
+subjects = true
 )");
     EXPECT_EQ(file.secrets.key_file, "/etc/mailroom/key");
     EXPECT_EQ(file.tls.ca_file, "/etc/ssl/own.pem");
@@ -105,18 +112,71 @@ file = "/var/log/mailroom.log"
     EXPECT_EQ(file.smtp.reply, 60s);
     EXPECT_EQ(file.smtp.final_reply, 30min);
     EXPECT_EQ(file.smtp.idle, 250ms);
+    EXPECT_EQ(file.smtp.delivery, 45min);
     EXPECT_EQ(file.dispatcher.connections, 512);
     EXPECT_EQ(file.dispatcher.lease, 1h);
     EXPECT_EQ(file.dispatcher.poll, 50ms);
     EXPECT_EQ(file.dispatcher.stop_limit, 90s);
     EXPECT_EQ(file.retry.max_attempts, 3);
+    EXPECT_EQ(file.retry.max_age, 96h);
     EXPECT_EQ(file.doubt.policy, DoubtPolicy::hold);
     EXPECT_EQ(file.doubt.resend_after, 168h);
     EXPECT_EQ(file.retention.content, 24h);
     EXPECT_EQ(file.retention.log, 3650 * 24h);
     EXPECT_EQ(file.retention.idempotency, 12h);
     EXPECT_EQ(file.log.level, LogLevel::warning);
+    EXPECT_EQ(file.log.target, LogTarget::file);
+    EXPECT_EQ(file.log.format, LogFormat::json);
     EXPECT_EQ(file.log.file, "/var/log/mailroom.log");
+    EXPECT_EQ(file.log.max_size, 512U * 1024U);
+    EXPECT_EQ(file.log.keep, 9);
+    EXPECT_TRUE(file.log.subjects);
+}
+
+TEST(ServiceFile, LogsToTheFileThatItNames)
+{
+    EXPECT_EQ(parsed(complete).log.target, LogTarget::automatic);
+    const ServiceFile::Log log = with("log", R"(file = "/var/log/mailroom.log")").log;
+    EXPECT_EQ(log.target, LogTarget::file);
+    EXPECT_EQ(log.max_size, 64U * 1024U * 1024U);
+    EXPECT_EQ(log.keep, 5);
+    EXPECT_FALSE(log.subjects);
+}
+
+TEST(ServiceFile, ReadsALogTargetByEachOfItsNames)
+{
+    EXPECT_EQ(with("log", R"(target = "auto")").log.target, LogTarget::automatic);
+    EXPECT_EQ(with("log", R"(target = "stderr")").log.target, LogTarget::standard_error);
+    EXPECT_EQ(with("log", R"(target = "journal")").log.target, LogTarget::journal);
+    EXPECT_EQ(with("log", "target = \"file\"\nfile = \"a\"").log.target, LogTarget::file);
+}
+
+TEST(ServiceFile, ReadsASizeWithItsUnit)
+{
+    const auto size_of = [](const std::string& size) {
+        return with("log", "file = \"a\"\nmax_size = \"" + size + "\"").log.max_size;
+    };
+    EXPECT_EQ(size_of("0"), 0U);
+    EXPECT_EQ(size_of("0MiB"), 0U);
+    EXPECT_EQ(size_of("1KiB"), 1024U);
+    EXPECT_EQ(size_of("3GiB"), 3ULL << 30U);
+    EXPECT_EQ(size_of("1TiB"), 1ULL << 40U);
+}
+
+TEST(ServiceFile, RefusesALogThatContradictsItself)
+{
+    const auto refused = [](const std::string& lines) { return problems_with("log", lines); };
+    EXPECT_THAT(refused(R"(target = "file")"),
+                ElementsAre("m.toml:8: [log] target: \"file\" needs to know which: name it with file"));
+    EXPECT_THAT(refused("file = \"a\"\ntarget = \"journal\""),
+                ElementsAre("m.toml:8: [log] file: is for target = \"file\" alone"));
+    EXPECT_THAT(refused("file = \"a\"\ntarget = \"auto\""), SizeIs(1));
+    EXPECT_THAT(refused("target = \"journal\"\nformat = \"json\""),
+                ElementsAre(StartsWith("m.toml:9: [log] format: ")));
+    EXPECT_THAT(refused("max_size = \"1MiB\"\nkeep = 3"), ElementsAre("m.toml:8: [log] max_size: is for a file alone",
+                                                                      "m.toml:9: [log] keep: is for a file alone"));
+    EXPECT_THAT(refused("file = \"a\"\nmax_size = \"0\"\nkeep = 3"),
+                ElementsAre(StartsWith("m.toml:10: [log] keep: nothing is kept where max_size is 0")));
 }
 
 TEST(ServiceFile, ReadsALogLevelByEachOfItsNames)
@@ -155,6 +215,7 @@ TEST_P(BadValueOfServiceFile, IsNamedWithItsLineAndWhatIsAllowed)
 }
 
 const std::string times = R"(, such as "500ms", "20s", "15m", "2h" or "7d")";
+const std::string sizes = R"( from 0 to 1TiB, such as "512KiB", "64MiB" or "1GiB")";
 
 INSTANTIATE_TEST_SUITE_P(
     All, BadValueOfServiceFile,
@@ -162,6 +223,16 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"secrets", "key_file = 1", "key_file: must be a text in quotes"},
         BadValue{"tls", "ca_file = true", "ca_file: must be a text in quotes"},
         BadValue{"log", "file = [\"x\"]", "file: must be a text in quotes"},
+        BadValue{"log", "max_size = 64", "max_size: must be a size" + sizes},
+        BadValue{"log", "max_size = \"64\"", "max_size: must be a size" + sizes},
+        BadValue{"log", "max_size = \"64MB\"", "max_size: must be a size" + sizes},
+        BadValue{"log", "max_size = \"-1MiB\"", "max_size: must be a size" + sizes},
+        BadValue{"log", "max_size = \"2TiB\"", "max_size: must be a size" + sizes},
+        BadValue{"log", "max_size = \"99999999999TiB\"", "max_size: must be a size" + sizes},
+        BadValue{"log", "keep = 0", "keep: must be a whole number from 1 to 100"},
+        BadValue{"log", "subjects = \"yes\"", "subjects: must be true or false"},
+        BadValue{"log", "target = \"syslog\"", R"(target: must be one of "auto", "stderr", "file", "journal")"},
+        BadValue{"log", "format = \"xml\"", R"(format: must be one of "text", "json")"},
         BadValue{"log", "level = \"loud\"", R"(level: must be one of "debug", "info", "warning", "error")"},
         BadValue{"log", "level = 3", R"(level: must be one of "debug", "info", "warning", "error")"},
         BadValue{"doubt", "policy = \"resend\"", R"(policy: must be one of "resend_once", "hold")"},
@@ -181,6 +252,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"smtp", "connect = \"301s\"", "connect: must be a time from 100ms to 300s" + times},
         BadValue{"smtp", "reply = \"0s\"", "reply: must be a time from 100ms to 1h" + times},
         BadValue{"smtp", "final_reply = \"61m\"", "final_reply: must be a time from 100ms to 1h" + times},
+        BadValue{"smtp", "delivery = \"25h\"", "delivery: must be a time from 100ms to 24h" + times},
+        BadValue{"retry", "max_age = \"366d\"", "max_age: must be a time from 0s to 365d" + times},
         BadValue{"smtp", "idle = \"-1s\"", "idle: must be a time from 0s to 1h" + times},
         BadValue{"dispatcher", "lease = \"999ms\"", "lease: must be a time from 1s to 1h" + times},
         BadValue{"dispatcher", "poll = \"49ms\"", "poll: must be a time from 50ms to 60s" + times},

@@ -7,6 +7,40 @@
 namespace mailroom {
 namespace {
 
+TEST(Printable, KeepsUtf8AndReplacesControlCharactersAndWhatIsNone)
+{
+    using namespace std::string_view_literals;
+    EXPECT_EQ(printable("Gr\xC3\xBC\xC3\x9F\xF0\x9F\x93\xA7", 100), "Gr\xC3\xBC\xC3\x9F\xF0\x9F\x93\xA7");
+    EXPECT_EQ(printable("a\0b\x1B[31m\x7F\xC2\x9B\xC2\xA0"sv, 100), "a?b?[31m??\xC2\xA0");
+    EXPECT_EQ(printable("\xFF\xC3x\xE2\x82", 100), "??x??");
+}
+
+TEST(Printable, IsOneLine)
+{
+    EXPECT_EQ(printable("one\ntwo\r\n\tthree", 100), "one two   three");
+    EXPECT_EQ(printable("one\xE2\x80\xA8two\xE2\x80\xA9three\xC2\x85"
+                        "four",
+                        100),
+              "one?two?three?four"); // Unicode's own line ends
+}
+
+TEST(Printable, CannotTurnTheDirectionOfWhatFollows)
+{
+    for (const std::string turn :
+         {"\xD8\x9C", "\xE2\x80\x8E", "\xE2\x80\x8F", "\xE2\x80\xAA", "\xE2\x80\xAE", "\xE2\x81\xA6", "\xE2\x81\xA9"})
+        EXPECT_EQ(printable("a" + turn + "b", 100), "a?b");
+    const std::string arabic = "\xD8\xB3\xE2\x80\x8D\xD9\x84"; // with a joiner, which is part of the writing
+    EXPECT_EQ(printable(arabic, 100), arabic);
+}
+
+TEST(Printable, NeverCutsACharacter)
+{
+    EXPECT_EQ(printable("abc\xE2\x82\xAC", 5), "abc");
+    EXPECT_EQ(printable("abc\xE2\x82\xAC", 6), "abc\xE2\x82\xAC");
+    EXPECT_EQ(printable("abcdef\x01", 4), "abcd");
+    EXPECT_EQ(printable("abcd\x01\x01", 5), "abcd?");
+}
+
 TEST(Text, IsTrimmedOfAsciiBlanksAndLineEnds)
 {
     EXPECT_EQ(trimmed(" \t\r\n a b \n"), "a b");
