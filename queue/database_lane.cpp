@@ -47,13 +47,28 @@ void DatabaseLane::work()
         const Job job = std::move(jobs_.front());
         jobs_.pop_front();
         const bool refuse = stopping_;
+        progress_.busy_since = Clock::now();
         lock.unlock();
         if (refuse)
             job(nullptr, &stopped);
         else
             perform(job);
         lock.lock();
+        progress_.busy_since.reset();
+        progress_.answered_at = Clock::now();
     }
+}
+
+DatabaseLane::Progress DatabaseLane::progress() const
+{
+    const std::lock_guard lock(mutex_);
+    return progress_;
+}
+
+void DatabaseLane::note_failure()
+{
+    const std::lock_guard lock(mutex_);
+    progress_.failed_at = Clock::now();
 }
 
 void DatabaseLane::perform(const Job& job)

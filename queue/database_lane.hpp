@@ -11,6 +11,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -41,6 +42,15 @@ public:
 
     void stop(); // every waiting job and the one in progress end with Kind::stopped
 
+    // For whoever watches over it; from any thread.
+    using Clock = std::chrono::steady_clock;
+    struct Progress {
+        std::optional<Clock::time_point> busy_since; // none: no job is in progress
+        Clock::time_point answered_at;               // a job ended; before the first: the lane's start
+        std::optional<Clock::time_point> failed_at;  // one ended with an error
+    };
+    Progress progress() const;
+
 private:
     // Called with a connection, or with the reason why there is none.
     using Job = std::function<void(pg::Connection*, const pg::DbError*)>;
@@ -55,25 +65,29 @@ private:
         {
             auto executor = boost::asio::get_associated_executor(handler);
             auto shared = std::make_shared<Handler>(std::move(handler)); // a std::function must be copyable
-            lane->enqueue(
-                [executor, shared, job = std::move(job)](pg::Connection* connection, const pg::DbError* error) {
-                    pg::DbResult<T> result = connection != nullptr ? job(*connection) : pg::DbResult<T>(*error);
-                    boost::asio::post(executor,
-                                      [shared, result = std::move(result)]() mutable { (*shared)(std::move(result)); });
-                });
+            lane->enqueue([lane = lane, executor, shared, job = std::move(job)](pg::Connection* connection,
+                                                                                const pg::DbError* error) {
+                pg::DbResult<T> result = connection != nullptr ? job(*connection) : pg::DbResult<T>(*error);
+                if (!result)
+                    lane->note_failure();
+                boost::asio::post(executor,
+                                  [shared, result = std::move(result)]() mutable { (*shared)(std::move(result)); });
+            });
         }
     };
 
     void enqueue(Job job);
     void work();
     void perform(const Job& job);
+    void note_failure();
 
     pg::Source source_;
     pg::StopEvent stop_event_;
     std::optional<pg::Connection> connection_; // the thread's own
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::condition_variable wakeup_;
     std::deque<Job> jobs_;
+    Progress progress_{{}, Clock::now(), {}};
     bool stopping_ = false;
     std::thread thread_;
 };

@@ -79,10 +79,12 @@ void read_refusals(const pg::Result& rows, StoredSettings& stored)
 {
     for (int row = 0; row < rows.rows(); ++row) {
         if (rows.text(row, 0) == "login")
-            stored.logins.push_back({rows.bytes(row, 1), std::string(rows.text(row, 2))});
+            stored.logins.push_back({rows.bytes(row, 1), std::string(rows.text(row, 2)),
+                                     LoginContact{std::string(rows.text(row, 5)), std::string(rows.text(row, 3)),
+                                                  std::string(rows.text(row, 6)), std::string(rows.text(row, 7))}});
         else
-            stored.senders.push_back(
-                {std::string(rows.text(row, 2)), std::string(rows.text(row, 3)), std::string(rows.text(row, 4))});
+            stored.senders.push_back({std::string(rows.text(row, 2)), std::string(rows.text(row, 3)),
+                                      std::string(rows.text(row, 4)), std::string(rows.text(row, 7))});
     }
 }
 
@@ -122,8 +124,9 @@ pg::DbResult<StoredSettings> load_settings(pg::Connection& connection)
     return stored;
 }
 
-pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login, const LoginContact& contact)
+pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login)
 {
+    const LoginContact& contact = login.contact;
     pg::Params params;
     params.bytes(login.fingerprint).text(login.reason).text(contact.owner).text(contact.account).text(contact.server);
     auto rows = connection.run(sql("refuse_login"), params.text(contact.reply));
@@ -132,10 +135,10 @@ pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& 
     return rows->rows() > 0;
 }
 
-pg::DbResult<bool> refuse_sender(pg::Connection& connection, const RefusedSender& sender, const std::string& reply)
+pg::DbResult<bool> refuse_sender(pg::Connection& connection, const RefusedSender& sender)
 {
-    auto rows = connection.run(sql("refuse_sender"),
-                               pg::Params().text(sender.mode).text(sender.account).text(sender.from).text(reply));
+    auto rows = connection.run(
+        sql("refuse_sender"), pg::Params().text(sender.mode).text(sender.account).text(sender.from).text(sender.reply));
     if (!rows)
         return rows.error();
     return rows->rows() > 0;

@@ -11,23 +11,25 @@
 
 namespace mailroom::queue {
 
-struct RefusedLogin {
-    std::vector<std::uint8_t> fingerprint;
-    std::string reason; // auth_failed or basic_login_ended
-};
-
-// Who met it, for people.
+// Who met a refused login, for people.
 struct LoginContact {
-    std::string owner;
+    std::string owner; // general, user ANNA
     std::string account;
     std::string server;
     std::string reply;
+};
+
+struct RefusedLogin {
+    std::vector<std::uint8_t> fingerprint;
+    std::string reason; // auth_failed or basic_login_ended
+    LoginContact contact;
 };
 
 struct RefusedSender {
     std::string mode;
     std::string account;
     std::string from; // lower case
+    std::string reply;
 };
 
 struct StoredSettings {
@@ -40,7 +42,7 @@ struct StoredSettings {
 pg::DbResult<StoredSettings> load_settings(pg::Connection& connection);
 
 // True where it was not known yet: then the version of the settings was raised and everybody is told.
-pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login, const LoginContact& contact);
-pg::DbResult<bool> refuse_sender(pg::Connection& connection, const RefusedSender& sender, const std::string& reply);
+pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login);
+pg::DbResult<bool> refuse_sender(pg::Connection& connection, const RefusedSender& sender);
 
 } // namespace mailroom::queue

@@ -43,11 +43,15 @@ Claimed claimed(const pg::Result& rows, int row, DispatcherId dispatcher)
     message.uid = rows.text(row, 14);
     message.dated_at = rows.time(row, 15);
     message.pinned = rows.text(row, 16);
-    message.expired = rows.truth(row, 17);
+    if (const auto left = rows.optional_number(row, 17))
+        message.expires_in = std::chrono::milliseconds(*left);
+    if (const auto past = rows.optional_number(row, 25))
+        message.put_off_for = std::chrono::milliseconds(*past);
     message.run_at = rows.time(row, 19);
     message.place = static_cast<PlaceId>(rows.number(row, 20));
     message.recipients = static_cast<int>(rows.number(row, 21));
     message.generation = static_cast<Generation>(rows.number(row, 22));
+    message.enqueued_at = rows.time(row, 24);
     return message;
 }
 
@@ -279,7 +283,13 @@ pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher, c
     auto rows = connection.run(sql("reap"), params.number(doubts.held).number(doubts.quarantine));
     if (!rows)
         return rows.error();
-    return Reaped{rows->number(0, 0), rows->number(0, 1)};
+    Reaped reaped{rows->number(0, 0), rows->number(0, 1), std::string(rows->text(0, 2)), {}};
+    const auto each = json::parse(json::string_view(rows->text(0, 3).data(), rows->text(0, 3).size()));
+    for (const json::value& message : each.as_array()) {
+        const auto text = [&message](const char* key) { return std::string(message.at(key).as_string()); };
+        reaped.each.push_back({text("uid"), text("event"), text("note")});
+    }
+    return reaped;
 }
 
 pg::DbResult<Released> release(pg::Connection& connection, int limit)
@@ -309,12 +319,24 @@ pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection)
     return number_of(connection, "retry_senders", {});
 }
 
-pg::DbResult<std::int64_t> expire(pg::Connection& connection, int limit)
+pg::DbResult<std::vector<Expired>> expire(pg::Connection& connection, int limit, std::chrono::milliseconds max_age)
 {
-    auto rows = connection.run(sql("expire"), pg::Params().number(limit));
+    pg::Params params;
+    params.number(limit);
+    if (max_age.count() > 0)
+        params.number(max_age.count());
+    else
+        params.null();
+    auto rows = connection.run(sql("expire"), params);
     if (!rows)
         return rows.error();
-    return rows->rows();
+    std::vector<Expired> ended;
+    ended.reserve(static_cast<std::size_t>(rows->rows()));
+    for (int row = 0; row < rows->rows(); ++row)
+        ended.push_back({std::string(rows->text(row, 1)), std::string(rows->text(row, 2)),
+                         static_cast<int>(rows->number(row, 3)), std::string(rows->text(row, 4)),
+                         std::string(rows->text(row, 5))});
+    return ended;
 }
 
 } // namespace mailroom::queue

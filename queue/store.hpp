@@ -46,11 +46,14 @@ struct Claimed {
     std::string uid;
     pg::Timestamp dated_at; // the Date header
     std::string pinned;     // the identity as JSON, once a recipient was served or may have been; empty: free
-    bool expired = false;
+    // By the database's clock, when it was claimed.
+    std::optional<std::chrono::milliseconds> expires_in;  // none: never
+    std::optional<std::chrono::milliseconds> put_off_for; // since when it is tried in vain, or waits for its account
     pg::Timestamp run_at;
     PlaceId place = unsorted; // where it stood
     int recipients = 0;
     Generation generation = 0;
+    pg::Timestamp enqueued_at;
 };
 
 struct Claim {
@@ -166,7 +169,14 @@ pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher);
 
 struct Reaped {
     std::int64_t messages = 0;
-    std::int64_t held = 0; // of these, for an operator
+    std::int64_t held = 0;   // of these, for an operator
+    std::string dispatchers; // that had them, for people
+    struct Message {
+        std::string uid;
+        std::string event; // lease_lost, quarantined
+        std::string note;  // what becomes of it, for people
+    };
+    std::vector<Message> each;
 };
 
 // Where the reaper puts what it takes.
@@ -190,8 +200,20 @@ struct HandedBack {
 };
 pg::DbResult<HandedBack> hand_back(pg::Connection& connection, DispatcherId dispatcher, pg::Timestamp since);
 
-pg::DbResult<std::int64_t> list_orphans(pg::Connection& connection);      // dispatchers that are gone but have leases
-pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection);     // refused pairs that are tried again
-pg::DbResult<std::int64_t> expire(pg::Connection& connection, int limit); // messages ended
+pg::DbResult<std::int64_t> list_orphans(pg::Connection& connection);  // dispatchers that are gone but have leases
+pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection); // refused pairs that are tried again
+
+// A message that ended while it waited.
+struct Expired {
+    std::string uid;
+    std::string user_code;
+    int recipients = 0;
+    std::string outcome; // expired, cancelled, partly_sent
+    std::string note;    // why, for people
+};
+
+// Ends what is past its expiry, what was put off for max_age (0: no limit), and what was cancelled: up to `limit` of
+// each.
+pg::DbResult<std::vector<Expired>> expire(pg::Connection& connection, int limit, std::chrono::milliseconds max_age);
 
 } // namespace mailroom::queue

@@ -100,7 +100,8 @@ pg::DbResult<std::vector<Pin>> pins(pg::Connection& connection)
         const auto age = rows->optional_number(row, 3);
         found.push_back({std::string(rows->text(row, 0)), std::string(rows->text(row, 1)),
                          std::string(rows->text(row, 2)),
-                         age ? std::optional(std::chrono::seconds(*age)) : std::nullopt});
+                         age ? std::optional(std::chrono::seconds(*age)) : std::nullopt,
+                         std::string(rows->text(row, 4)), rows->number(row, 5)});
     }
     return found;
 }

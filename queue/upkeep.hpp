@@ -58,6 +58,8 @@ struct Pin {
     std::string text;
     std::string remedy;
     std::optional<std::chrono::seconds> age; // none: this login may not see it
+    std::string subject;                     // for people: transaction pid 4711
+    std::int64_t transactions = 0;           // so many began since
 };
 
 pg::DbResult<std::vector<Pin>> pins(pg::Connection& connection);

@@ -72,6 +72,7 @@ CREATE TABLE mailroom.queue (
     enqueued_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     not_before  timestamptz, -- the producer's; run_at changes with holds and retries
     expires_at  timestamptz,
+    put_off_since timestamptz, -- it is tried in vain, or waits for its account; NULL: never yet, or held or in doubt since then
     dated_at    timestamptz, -- the Date header; set by the claim of the first attempt that could deliver
     uid         uuid NOT NULL,
     posted_by   text NOT NULL, -- the producer's login
@@ -84,7 +85,8 @@ CREATE TABLE mailroom.queue (
 -- Exactly the order of a claim. Not by the plain id: while the queue is believed to be empty (vacuumed after a drain), the planner takes this index for
 -- a look-up by id as readily as the primary key, and reads it whole for each message of what is enqueued next.
 CREATE INDEX queue_order ON mailroom.queue (place_id, lane, run_at, (id + 0));
-CREATE INDEX queue_expiry ON mailroom.queue (expires_at) WHERE expires_at IS NOT NULL; -- this and the next never change, so claims stay HOT
+CREATE INDEX queue_expiry ON mailroom.queue (expires_at) WHERE expires_at IS NOT NULL; -- no claim changes this or the next ones, so claims stay HOT
+CREATE INDEX queue_put_off ON mailroom.queue (put_off_since) WHERE put_off_since IS NOT NULL;
 CREATE INDEX queue_batch ON mailroom.queue (batch) WHERE batch IS NOT NULL;
 
 -- A batch that waits for its release, also what of it is enqueued or comes back meanwhile.

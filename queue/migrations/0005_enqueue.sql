@@ -240,7 +240,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'MR001',
         MESSAGE = function || ': ' || (SELECT string_agg((p ->> 'field') || ': ' || (p ->> 'reason'), '; ') FROM jsonb_array_elements(problems) p),
         DETAIL = problems::text,
-        HINT = 'README.md, "Enqueue", lists the fields of a message. Nothing was enqueued.';
+        HINT = '"Fields of a message" in docs/erp.md lists what there is. Nothing was enqueued.';
 END $$;
 
 -- The id of a blob with these octets in a generation: one that is there, or a new one.
@@ -601,7 +601,7 @@ CREATE FUNCTION mailroom.unknown_code(kind text, code text) RETURNS jsonb LANGUA
     SELECT mailroom.problem(kind, format('there is no %s "%s"', kind, code))
 $$;
 
--- Enqueues one message and returns its uid. The fields are listed in README.md.
+-- Enqueues one message and returns its uid. The fields are listed in docs/erp.md.
 CREATE FUNCTION mailroom.enqueue(message jsonb) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     v_source constant smallint := source_of_session();
@@ -700,7 +700,7 @@ BEGIN
         MESSAGE = format('mailroom.enqueue_many: %s of %s messages are wrong: %s', wrong, messages, said)
                || CASE WHEN jsonb_array_length(problems) > 20 THEN format('; and %s more problems', jsonb_array_length(problems) - 20) ELSE '' END,
         DETAIL = (SELECT jsonb_agg(e ORDER BY (e ->> 'index')::integer)::text FROM jsonb_array_elements(problems) e),
-        HINT = 'README.md, "Enqueue", lists the fields of a message. None of them was enqueued.';
+        HINT = '"Fields of a message" in docs/erp.md lists what there is. None of them was enqueued.';
 END $$;
 
 -- The same defaults with each attachment that lies in them stored once and named by its reference. What is wrong with one is left for the messages.

@@ -91,7 +91,7 @@ BEGIN
          WHERE q.batch = v_batch AND q.state = 0 AND NOT q.cancelled AND (p.kind IN ('unsorted', 'suspects', 'route') OR p.kind = 'hold' AND p.self_releasing)
          ORDER BY q.id FOR UPDATE OF q),
     held AS (
-        UPDATE queue q SET place_id = held_in, run_at = statement_timestamp() -- one for all: their ids keep the order; a release gives them their time back
+        UPDATE queue q SET place_id = held_in, run_at = statement_timestamp(), put_off_since = NULL -- one for all: their ids keep the order; a release gives them their time back
          WHERE q.id = ANY (ARRAY(SELECT id FROM waiting)) AND q.state = 0 RETURNING q.id, q.uid, q.posted_by, q.lease_no),
     told AS (
         INSERT INTO story (generation, message_id, uid, posted_by, lease_no, event, note)

@@ -290,7 +290,7 @@ BEGIN
         VALUES ('operator_hold/' || md5(words), 'hold', 'operator_hold', words, 'an operator holds it: `mailroom release` lets it go')
         ON CONFLICT (key) DO UPDATE SET subject = excluded.subject RETURNING p.id INTO hold; -- locked, so that nobody clears it away meanwhile
         PERFORM tell_story(step.taken, 'held', 'held', arguments);
-        UPDATE queue q SET place_id = hold, run_at = statement_timestamp() WHERE q.id = ANY (step.taken);
+        UPDATE queue q SET place_id = hold, run_at = statement_timestamp(), put_off_since = NULL WHERE q.id = ANY (step.taken);
     END IF;
     RETURN step_done(step.taken, step.left_alone, step.last, false);
 END $$;

@@ -218,3 +218,46 @@ SELECT 'replication slot', s.slot_name::text, NULL, NULL, CASE WHEN s.active THE
        format('start what reads it, or: SELECT pg_drop_replication_slot(%L)', s.slot_name)
   FROM pg_replication_slots s WHERE s.xmin IS NOT NULL;
 COMMENT ON VIEW mailroom.pins IS 'Transactions and replication slots that keep dead rows from being removed, and what to do.';
+
+-- What operators must know, told once: one row for each kind and subject. service/rules/event_kinds has the kinds.
+CREATE TABLE mailroom.events (
+    id            text NOT NULL,        -- the kind: account_paused; the log's lines have the same
+    subject       text NOT NULL,        -- what it is about: an account, a transaction, a dispatcher
+    severity      text NOT NULL CHECK (severity IN ('warning', 'error')),
+    text          text NOT NULL,
+    remedy        text NOT NULL,
+    since         timestamptz NOT NULL, -- the last time that it began
+    last_seen     timestamptz NOT NULL, -- about: whoever sees it says so every few minutes
+    until         timestamptz,          -- NULL or in the future: it is open
+    times         integer NOT NULL DEFAULT 1, -- it began
+    dispatcher    bigint NOT NULL,      -- that saw it last
+    seen_by       bigint[] NOT NULL,    -- the dispatchers that alone know whether it goes on, while it is open; of what follows from the database none
+    PRIMARY KEY (id, subject)
+);
+COMMENT ON TABLE mailroom.events IS 'What operators must know and do, and since when: the command `mailroom events` shows it.';
+
+-- Whether an event that was told until then is the same as one that is told now, until later.
+CREATE FUNCTION mailroom.goes_on(told timestamptz, later timestamptz) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT (told IS NULL OR told > statement_timestamp()) AND later IS NULL
+$$;
+
+-- Until when it is told, once the dispatcher no longer sees it: it stays open for those that do.
+CREATE FUNCTION mailroom.unseen_until(seen_by bigint[], dispatcher bigint, later timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN array_remove(seen_by, dispatcher) = '{}' THEN later END
+$$;
+
+-- What only they could end, ends with them, whether they went or were taken for dead.
+CREATE FUNCTION mailroom.dispatchers_left() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    gone CONSTANT bigint[] := ARRAY(SELECT id FROM deleted);
+BEGIN
+    IF gone <> '{}' THEN
+        PERFORM FROM mailroom.events WHERE seen_by && gone ORDER BY id, subject FOR UPDATE; -- the one order of locks
+        UPDATE mailroom.events SET until = CASE WHEN seen_by <@ gone THEN statement_timestamp() END,
+                                   seen_by = ARRAY(SELECT d FROM unnest(seen_by) d WHERE d <> ALL (gone))
+         WHERE seen_by && gone;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER dispatchers_left AFTER DELETE ON mailroom.dispatcher REFERENCING OLD TABLE AS deleted
+   FOR EACH STATEMENT EXECUTE FUNCTION mailroom.dispatchers_left();

@@ -39,3 +39,8 @@ GRANT EXECUTE ON FUNCTION mailroom.turn_ring(text, interval), mailroom.empty_gen
       mailroom.forget_keys(interval, integer), mailroom.forget_places() TO mailroom_worker;
 GRANT SELECT ON mailroom.generation, mailroom.generations, mailroom.pins TO mailroom_worker;
 GRANT SELECT ON mailroom.generations, mailroom.pins TO mailroom_operator;
+-- Events.
+GRANT SELECT, INSERT, UPDATE, DELETE ON mailroom.events TO mailroom_worker;
+GRANT SELECT ON mailroom.events TO mailroom_operator, mailroom_administrator;
+GRANT EXECUTE ON FUNCTION mailroom.goes_on(timestamptz, timestamptz) TO mailroom_worker, mailroom_operator, mailroom_administrator;
+GRANT EXECUTE ON FUNCTION mailroom.unseen_until(bigint[], bigint, timestamptz) TO mailroom_worker;

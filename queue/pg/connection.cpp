@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <libpq-fe.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 
 namespace mailroom::pg {
 namespace {
@@ -65,6 +67,33 @@ std::string explain(const DbError& error)
     return text;
 }
 
+Target target_of(const std::string& connection)
+{
+    Target target;
+    const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(
+        PQconninfoParse(connection.c_str(), nullptr), &PQconninfoFree);
+    std::string hosts;
+    for (const auto* option = options.get(); option != nullptr && option->keyword != nullptr; ++option) {
+        const std::string_view keyword = option->keyword;
+        if (option->val == nullptr)
+            continue;
+        target.has_password |= keyword == "password";
+        if (keyword == "hostaddr" || (keyword == "host" && hosts.empty())) // the address goes before the name
+            hosts = option->val;
+    }
+    if (const char* const fallback = std::getenv("PGHOST"); hosts.empty() && fallback != nullptr)
+        hosts = fallback;
+    std::size_t begin = 0;
+    while (begin < hosts.size()) {
+        const std::size_t end = std::min(hosts.find(',', begin), hosts.size());
+        if (const std::string host = hosts.substr(begin, end - begin);
+            !host.empty() && host[0] != '/' && host[0] != '@')
+            target.hosts.push_back(host);
+        begin = end + 1;
+    }
+    return target;
+}
+
 Connection::Connection(Handle handle, const StopEvent* stop) : handle_(std::move(handle)), stop_(stop) {}
 
 DbError Connection::fail(DbError::Kind kind, std::string text)
@@ -86,7 +115,7 @@ DbResult<Connection> Connection::connect(const Source& source, const StopEvent* 
     const std::array<const char*, 8> values{source.connection.c_str(),
                                             source.application_name.c_str(),
                                             "UTF8",
-                                            "read-write",
+                                            source.may_be_read_only ? "any" : "read-write",
                                             settings.c_str(),
                                             "30",
                                             "30000",

@@ -23,7 +23,15 @@ struct Source {
     std::string application_name = "mailroom";
     std::string session_settings = {}; // as in PGOPTIONS: -c name=value ...
     bool pooled = false; // by a PgBouncer in transaction mode: nothing is prepared, and no setting outlives a statement
+    bool may_be_read_only = false; // a server that takes no writes will do, to look at
 };
+
+// What a connection string says, as far as it can be told before connecting.
+struct Target {
+    std::vector<std::string> hosts; // by name or address, also $PGHOST's; no socket's
+    bool has_password = false;      // in the string itself
+};
+Target target_of(const std::string& connection);
 
 struct Statement {
     std::string_view name; // of the prepared statement; empty: not prepared

@@ -6,7 +6,8 @@ place AS (
     VALUES ('copied_from/' || $2, 'hold', 'copied_from', 'installation ' || $2, 'an operator decides: these messages may have been sent by the installation they were copied from')
     ON CONFLICT (key) DO UPDATE SET subject = excluded.subject RETURNING id),
 moved AS (
-    UPDATE mailroom.queue q SET place_id = CASE WHEN q.cancelled THEN 2 ELSE place.id END, state = 0, lease_owner = NULL, lease_no = q.lease_no + 1, run_at = clock_timestamp()
+    UPDATE mailroom.queue q SET place_id = CASE WHEN q.cancelled THEN 2 ELSE place.id END, state = 0, lease_owner = NULL, lease_no = q.lease_no + 1, run_at = clock_timestamp(),
+           put_off_since = NULL
       FROM place RETURNING q.id, q.uid, q.posted_by, q.lease_no),
 told AS (
     INSERT INTO mailroom.story (generation, message_id, uid, posted_by, lease_no, event, note)

@@ -7,7 +7,7 @@ WITH picked AS MATERIALIZED (
          WHERE q.place_id = r.place AND q.lane = r.lane AND q.run_at >= timestamptz 'epoch' + r.since * interval '1 microsecond' AND q.run_at <= now() AND q.state = 0
          ORDER BY q.run_at, q.id + 0 LIMIT r.wanted FOR UPDATE SKIP LOCKED) due),
 late AS (
-    UPDATE mailroom.queue q SET place_id = (SELECT h.place_id FROM mailroom.held_batch h WHERE h.batch = q.batch), run_at = clock_timestamp()
+    UPDATE mailroom.queue q SET place_id = (SELECT h.place_id FROM mailroom.held_batch h WHERE h.batch = q.batch), run_at = clock_timestamp(), put_off_since = NULL
      WHERE q.id = ANY (ARRAY(SELECT p.id FROM picked p JOIN mailroom.held_batch h ON h.batch = p.batch)) -- none is looked up where none is held
     RETURNING q.id, q.uid, q.posted_by, q.lease_no),
 told AS (
@@ -22,4 +22,5 @@ UPDATE mailroom.queue q
  WHERE q.id = ANY (ARRAY(SELECT p.id FROM picked p WHERE NOT EXISTS (SELECT FROM mailroom.held_batch h WHERE h.batch = p.batch)))
    AND EXISTS (SELECT FROM alive)
 RETURNING q.id, q.lease_no, q.lane, q.attempts, q.doubts, q.deferrals, q.source, q.addressed, q.has_results, q.size, q.user_id, q.row_id, q.model_id,
-          q.user_code, q.uid::text, q.dated_at, q.pinned::text, q.expires_at <= now() AS expired, i.settings_version, q.run_at, q.place_id, q.recipients, q.generation, q.leased_at
+          q.user_code, q.uid::text, q.dated_at, q.pinned::text, ceil(extract(epoch FROM q.expires_at - now()) * 1000)::bigint AS expires_in_ms, i.settings_version, q.run_at, q.place_id, q.recipients, q.generation, q.leased_at, q.enqueued_at,
+          floor(extract(epoch FROM now() - q.put_off_since) * 1000)::bigint AS put_off_for_ms

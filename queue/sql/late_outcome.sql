@@ -23,6 +23,6 @@ told AS (
            timestamptz 'epoch' + u.started_us * interval '1 microsecond', u.table_row, u.account, u.from_address, u.sender, u.envelope_sender, u.server, u.stage, u.code,
            u.enhanced, u.reply
       FROM unknown u CROSS JOIN mailroom.installation i WHERE u.uid IS NOT NULL)
-UPDATE mailroom.queue q SET place_id = $2::integer, run_at = clock_timestamp(), doubts = greatest(q.doubts, 1)
+UPDATE mailroom.queue q SET place_id = $2::integer, run_at = clock_timestamp(), put_off_since = NULL, doubts = greatest(q.doubts, 1)
   FROM unknown u WHERE q.id = u.id AND q.state = 0 AND NOT q.cancelled AND u.outcome IN ('sent', 'partly_sent')
 RETURNING q.id

@@ -8,7 +8,7 @@ WITH reaper AS MATERIALIZED (
     SELECT FROM mailroom.dispatcher d
      WHERE d.id = $1::bigint AND d.beat_at + d.lease > clock_timestamp() AND d.beating_since + d.lease <= clock_timestamp() AND pg_postmaster_start_time() + d.lease <= clock_timestamp()),
 dead AS MATERIALIZED (
-    SELECT d.id FROM mailroom.dispatcher d WHERE d.beat_at + d.lease < clock_timestamp() AND EXISTS (SELECT FROM reaper) FOR UPDATE SKIP LOCKED),
+    SELECT d.id, d.host FROM mailroom.dispatcher d WHERE d.beat_at + d.lease < clock_timestamp() AND EXISTS (SELECT FROM reaper) FOR UPDATE SKIP LOCKED),
 had AS MATERIALIZED (
     SELECT q.id, q.lease_owner, q.crashes FROM mailroom.queue q
      WHERE EXISTS (SELECT FROM dead) AND q.state = 1 AND q.lease_owner IN (SELECT id FROM dead)), -- the queue is read only if somebody is dead
@@ -19,7 +19,7 @@ picked AS MATERIALIZED ( -- the suspects last: as long as one is left, what the 
      WHERE q.state = 1 AND q.lease_owner = h.lease_owner ORDER BY h.crashes >= 2, h.id LIMIT $2::integer FOR UPDATE OF q SKIP LOCKED),
 moved AS (
     UPDATE mailroom.queue q
-       SET state = 0, lease_owner = NULL, doubts = q.doubts + 1, crashes = least(q.crashes + p.to_blame::integer, 32000),
+       SET state = 0, lease_owner = NULL, put_off_since = NULL, doubts = q.doubts + 1, crashes = least(q.crashes + p.to_blame::integer, 32000),
            place_id = CASE WHEN q.cancelled THEN 2
                            WHEN q.crashes + p.to_blame::integer >= 3 THEN $5::integer
                            WHEN q.doubts > 0 OR $3::bigint IS NULL THEN $4::integer
@@ -34,8 +34,11 @@ told AS (
            'the dispatcher died or was cut off; ' || CASE WHEN m.place_id = $5::integer THEN 'for the third time: quarantined for an operator'
                 WHEN m.place_id IN (0, 1) THEN 'resent once, as a possible duplicate' WHEN m.place_id = 2 THEN 'cancelled meanwhile: not sent again'
                 ELSE 'held for an operator' END
-      FROM moved m CROSS JOIN mailroom.installation i),
+      FROM moved m CROSS JOIN mailroom.installation i
+    RETURNING uid, event, note),
 buried AS (
     DELETE FROM mailroom.dispatcher d USING dead WHERE d.id = dead.id
        AND NOT EXISTS (SELECT FROM mailroom.queue q WHERE q.state = 1 AND q.lease_owner = d.id))
-SELECT count(*), count(*) FILTER (WHERE place_id > 2) FROM moved
+SELECT count(*), count(*) FILTER (WHERE place_id > 2),
+       (SELECT string_agg(format('dispatcher %s on %s', d.id, d.host), ', ' ORDER BY d.id) FROM dead d WHERE d.id IN (SELECT lease_owner FROM had)),
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('uid', uid, 'event', event, 'note', note)), '[]')::text FROM told) FROM moved

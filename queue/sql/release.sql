@@ -1,6 +1,6 @@
 -- Moves up to $1 messages out of the holds and routes whose release was asked for, in their old order, back to be sorted; what is not to go yet
 -- keeps its time. What is held again since then stays. All others get the same run_at, so that their ids keep the order, in which no UPDATE need find
--- them. Returns how many were moved out of holds, and how many in all.
+-- them. What waited for its account stays as old as it is: settings may be saved every day. Returns how many were moved out of holds, and how many in all.
 WITH wanted AS MATERIALIZED (SELECT id, kind, release_before FROM mailroom.place WHERE release_before IS NOT NULL),
 picked AS MATERIALIZED (
     SELECT held.id, w.kind FROM wanted w CROSS JOIN LATERAL ( -- a range of the index for each place

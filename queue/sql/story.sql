@@ -7,13 +7,13 @@ message AS ( -- what it carried is cleared away before its story is
     SELECT l.id, l.uid, NULL, '[]', NULL, NULL, NULL, NULL FROM mailroom.log l WHERE l.uid = $1::uuid AND NOT EXISTS (SELECT FROM carried)
     LIMIT 1),
 facts AS (
-    SELECT q.id, q.posted_by, 'live' AS place, d.state, d.category, d.lane, q.user_code, q.row_id, q.model_id, q.batch, q.attempts, q.doubts, q.enqueued_at, q.expires_at,
+    SELECT q.id, q.posted_by, 'live' AS place, d.state, d.category, d.lane, q.user_code, q.row_id, q.model_id, q.batch, q.attempts, q.doubts, q.enqueued_at, q.expires_at, q.put_off_since,
            NULL::timestamptz AS ended_at, nullif(d.reason, '') AS reason, nullif(d.subject, '') AS subject, nullif(d.remedy, '') AS remedy,
            CASE WHEN d.state IN ('deferred', 'scheduled', 'in_doubt') THEN d.run_at END AS next_attempt
       FROM mailroom.queue q JOIN message m ON m.id = q.id CROSS JOIN LATERAL (SELECT * FROM mailroom.depth x WHERE x.id = q.id OFFSET 0) d
     UNION ALL
     SELECT l.id, l.posted_by, 'ended', l.outcome, mailroom.category(l.source, l.row_id, l.model_id, l.addressed), mailroom.lane_name(l.lane), l.user_code, l.row_id,
-           l.model_id, l.batch, l.attempts, l.doubts, l.enqueued_at, NULL, l.ended_at, NULL, NULL, NULL, NULL
+           l.model_id, l.batch, l.attempts, l.doubts, l.enqueued_at, NULL, NULL, l.ended_at, NULL, NULL, NULL, NULL
       FROM mailroom.log l JOIN message m ON m.uid = l.uid),
 events AS (
     SELECT s.at, s.event, s.note, s.started_at, s.table_row, s.account, s.from_address, s.sender, s.envelope_sender, s.server, s.stage, s.code, s.enhanced, s.reply

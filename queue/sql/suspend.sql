@@ -29,6 +29,8 @@ moved AS (
            attempts = q.attempts + p.counted,
            deferrals = least(q.deferrals + (p.event = 'deferred' AND p.counted = 0)::integer, 32000),
            doubts = q.doubts + p.doubtful,
+           put_off_since = CASE WHEN p.event = 'in_doubt' OR p.event = 'held' AND s.settings_version = $2::bigint OR p.to_go AND EXISTS (SELECT FROM mailroom.held_batch h WHERE h.batch = q.batch) THEN NULL
+                                WHEN p.event IN ('deferred', 'parked') THEN coalesce(q.put_off_since, statement_timestamp()) ELSE q.put_off_since END,
            pinned = coalesce(p.pinned, q.pinned),
            has_results = q.has_results OR p.results IS NOT NULL,
            dated_at = CASE WHEN q.doubts + p.doubtful > 0 OR coalesce(p.pinned, q.pinned) IS NOT NULL THEN q.dated_at END -- none could have delivered: a new Date

@@ -183,7 +183,7 @@ class Dispatcher:
         self.may_die(0.02)
         dice = 0.5 if self.world.calm.is_set() else self.random.random()
         lease = {"id": message["id"], "lease_no": message["lease_no"]}
-        if message["expired"] or time.monotonic() > self.trusted_until:
+        if (message["expires_in_ms"] or 1) <= 0 or time.monotonic() > self.trusted_until:
             return self.put_back(lease, version, "returned")
         if dice < 0.05:
             return self.put_back(lease, version, "parked", place_id=self.world.route)
@@ -228,7 +228,7 @@ class Dispatcher:
             return
         self.upkeep_at = time.monotonic() + 0.2
         self.database(lambda s: s.row("reap", self.id, 100, RESEND, self.world.doubt, self.world.quarantine))
-        for statement, *parameters in (["release", 100], ["expire", 100], ["orphans"]):
+        for statement, *parameters in (["release", 100], ["expire", 100, None], ["orphans"]):
             self.database(lambda s: s.run(statement, *parameters))
 
 

@@ -215,7 +215,7 @@ def test_what_comes_back_while_a_cancel_is_being_written_comes_back_after_it_and
     canceller.commit()
     assert suspend(store.worker, dispatcher, 1, put_back) == [message["id"]]
     assert store.queue(uid)["place_id"] == 2
-    assert store.worker.ids("expire", 100) == [message["id"]] and store.log(uid)["outcome"] == "cancelled"
+    assert store.worker.ids("expire", 100, None) == [message["id"]] and store.log(uid)["outcome"] == "cancelled"
 
 
 # A limited route

@@ -205,7 +205,7 @@ def test_what_is_being_sent_is_too_late_but_not_tried_again(store):
     assert events(store, message["uid"]) == ["cancelling"], "told once"
     suspend(store.worker, dispatcher, store.version, suspension(message, delay_ms=1000))
     assert preview(store, "cancel", {"all": True})["left_alone"] == {"cancelled already": 1}
-    store.worker.run("expire", 1000)
+    store.worker.run("expire", 1000, None)
     assert store.log(message["uid"])["outcome"] == "cancelled"
 
 

@@ -24,11 +24,11 @@ def test_expired_messages_end_wherever_they_wait(store):
     [message] = store.worker.run("claim", dispatcher, [0], [0], [1], [0])
     suspend(store.worker, dispatcher, store.version, suspension(message, "held", place_id=store.place()))
     store.root.rows(PAST, [waiting, scheduled, held])
-    assert len(store.worker.run("expire", 1000)) == 3
+    assert len(store.worker.run("expire", 1000, None)) == 3
     for uid in (waiting, scheduled, held):
         assert store.queue(uid) is None and store.producer.state(uid)["state"] == "expired"
         assert store.log(uid)["reply"].startswith("not sent by ")
-    assert store.queue(alive) and store.worker.run("expire", 1000) == []
+    assert store.queue(alive) and store.worker.run("expire", 1000, None) == []
 
 
 def test_a_message_that_is_being_sent_does_not_expire(store):
@@ -36,14 +36,15 @@ def test_a_message_that_is_being_sent_does_not_expire(store):
     dispatcher = store.dispatcher()
     [message] = store.claim(dispatcher)
     store.root.rows(PAST, [uid])
-    assert store.worker.run("expire", 1000) == []
+    assert store.worker.run("expire", 1000, None) == []
     assert complete(store.worker, dispatcher, ending(message)) == [message["id"]]
 
 
 def test_a_claim_says_that_a_message_has_expired(store):
     uid = store.producer.enqueue()
     store.root.rows(PAST, [uid])
-    assert store.claim(store.dispatcher())[0]["expired"] is True
+    [message] = store.claim(store.dispatcher())
+    assert message["expires_in_ms"] == pytest.approx(-60_000, abs=10_000) and message["put_off_for_ms"] is None
 
 
 def test_expiry_goes_in_steps_and_two_at_once_share_the_work(store):
@@ -51,8 +52,8 @@ def test_expiry_goes_in_steps_and_two_at_once_share_the_work(store):
     store.root.rows(PAST, uids)
     second = store.session("worker")
     store.worker.begin()
-    assert len(store.worker.run("expire", 2)) == 2
-    assert len(second.run("expire", 10)) == 3
+    assert len(store.worker.run("expire", 2, None)) == 2
+    assert len(second.run("expire", 10, None)) == 3
     store.worker.commit()
     assert store.root.value("SELECT count(DISTINCT id) FROM mailroom.log WHERE outcome = 'expired'") == 5
 
@@ -64,7 +65,7 @@ def test_a_message_in_doubt_that_expires_is_not_said_to_be_unsent(store):
     [message] = store.claim(dispatcher)
     suspend(store.worker, dispatcher, store.version, suspension(message, "in_doubt", doubtful=1))
     store.root.rows(PAST, [uid])
-    store.worker.run("expire", 1000)
+    store.worker.run("expire", 1000, None)
     end = store.log(uid)
     assert end is None or not end["reply"].startswith("not sent")
 
@@ -76,8 +77,153 @@ def test_a_message_that_some_have_got_expires_as_partly_sent(store):
     results = [{"position": 0, "state": 1, "code": 250, "enhanced": "", "reply": "ok"}, {"position": 1, "state": 0, "code": 450, "enhanced": "", "reply": "later"}]
     suspend(store.worker, dispatcher, store.version, suspension(message, counted=1, results=results))
     store.root.rows(PAST, [uid])
-    store.worker.run("expire", 1000)
+    store.worker.run("expire", 1000, None)
     assert store.log(uid)["outcome"] == "partly_sent"
+
+
+# The age limit: of what is put off, tried in vain or waiting for its account
+
+AGE = 3_600_000  # the limit, an hour
+LONG_AGO = "UPDATE mailroom.queue SET put_off_since = put_off_since - interval '61 minutes'"
+
+
+def put_off(store, event="deferred", **more):
+    """A message that a dispatcher has put off: its uid, and its claim."""
+    uid = store.producer.enqueue()
+    dispatcher = store.dispatcher()
+    [message] = store.claim(dispatcher)
+    suspend(store.worker, dispatcher, store.version, suspension(message, event, **more))
+    return uid
+
+
+def test_what_was_first_put_off_too_long_ago_ends_and_says_why(store):
+    uid = put_off(store, code=451, enhanced="4.3.0", reply="try again later", delay_ms=7_200_000)
+    route = store.route()
+    store.root.rows("UPDATE mailroom.place SET blocked_why = 'connection refused' WHERE id = %s", route)
+    parked = put_off(store, "parked", place_id=route)
+    assert store.worker.run("expire", 1000, AGE) == [], "neither is an hour old"
+    store.root.rows(LONG_AGO)
+    assert len(store.worker.run("expire", 1000, AGE)) == 2
+    assert store.log(uid)["outcome"] == store.log(parked)["outcome"] == "expired"
+    assert store.log(uid)["reply"] == "given up after 01:00:00; last: 451 4.3.0 try again later"
+    assert store.log(parked)["reply"] == "given up after 01:00:00; last: connection refused", "its account's, it was never tried itself"
+
+
+def test_an_age_limit_in_days_reads_so(store):
+    uid = put_off(store)
+    store.root.rows("UPDATE mailroom.queue SET put_off_since = put_off_since - interval '6 days'")
+    store.worker.run("expire", 1000, 5 * 86_400_000)
+    assert store.log(uid)["reply"] == "given up after 5 days"
+
+
+def test_without_an_age_limit_nothing_is_too_old(store):
+    put_off(store)
+    store.root.rows(LONG_AGO)
+    assert store.worker.run("expire", 1000, None) == []
+
+
+def test_the_age_counts_from_the_first_time_that_a_message_was_put_off(store):
+    uid = put_off(store)
+    store.root.rows(LONG_AGO)
+    first = store.queue(uid)["put_off_since"]
+    dispatcher = store.dispatcher()
+    for event in ("deferred", "parked", "returned"):
+        [message] = store.claim(dispatcher)
+        assert message["put_off_for_ms"] == pytest.approx(3_660_000, abs=60_000)
+        suspend(store.worker, dispatcher, store.version, suspension(message, event))
+        assert store.queue(uid)["put_off_since"] == first
+
+
+def test_what_nobody_has_looked_at_has_no_age_however_long_it_waited(store):
+    """Nothing is given up untried because no daemon ran."""
+    uid = store.producer.enqueue()
+    store.root.rows("UPDATE mailroom.queue SET enqueued_at = enqueued_at - interval '1 year', run_at = run_at - interval '1 year'")
+    dispatcher = store.dispatcher()
+    [message] = store.claim(dispatcher)
+    suspend(store.worker, dispatcher, store.version, suspension(message, "returned"))
+    assert store.worker.run("expire", 1000, AGE) == [] and store.queue(uid)["put_off_since"] is None
+
+
+def test_what_a_dispatcher_has_is_not_too_old_for_the_sweep(store):
+    put_off(store)
+    store.root.rows(LONG_AGO)
+    assert store.claim(store.dispatcher())
+    assert store.worker.run("expire", 1000, AGE) == []
+
+
+@pytest.mark.parametrize("how", ["held", "in doubt", "its batch held", "an operator's hold", "its batch held while it was leased", "its dispatcher dies",
+                                 "accepted under a lost lease", "adopted"])
+def test_nothing_that_is_held_or_in_doubt_grows_old_and_its_age_begins_anew(store, how):
+    uid = store.producer.enqueue(batch="run")
+    dispatcher = store.dispatcher()
+    [message] = store.claim(dispatcher)
+    suspend(store.worker, dispatcher, store.version, suspension(message, "parked"))
+    store.root.rows(LONG_AGO)
+    if how in ("held", "in doubt", "its batch held while it was leased"):
+        [message] = store.claim(dispatcher)
+        if how == "its batch held while it was leased":
+            store.producer.value("SELECT mailroom.hold_batch('run')")
+        suspend(store.worker, dispatcher, store.version, {"held": suspension(message, "held", place_id=store.place()),
+                                                          "in doubt": suspension(message, "in_doubt", doubtful=1)}.get(how, suspension(message)))
+    elif how == "its batch held":
+        store.producer.value("SELECT mailroom.hold_batch('run')")
+    elif how == "an operator's hold":
+        store.operator.value("SELECT mailroom.hold_messages(%s::jsonb)", json.dumps({"batch": "run"}))
+    elif how == "its dispatcher dies":
+        store.claim(dispatcher)
+        store.beaten(dispatcher, "2 hours")
+        store.reap(store.living(), store.place("in_doubt/x"))
+    elif how == "accepted under a lost lease":
+        store.worker.run("late_outcome", json.dumps([ending(message)]), store.place("in_doubt/x"))
+    else:
+        store.root.run("adopt", "new", "old")
+    assert store.queue(uid)["put_off_since"] is None
+    assert store.worker.run("expire", 1000, AGE) == []
+
+
+def test_what_waits_for_its_account_stays_as_old_as_it_is_when_a_setting_is_saved(store):
+    """An ERP may save it every day."""
+    route = store.route(owner="general")
+    uid = put_off(store, "parked", place_id=route)
+    store.root.rows(LONG_AGO)
+    store.administrator.save("general", account="x")
+    assert store.worker.row("release", 100) == (0, 1)
+    assert [row["uid"] for row in store.worker.run("expire", 1000, AGE)] == [uid]
+
+
+def test_a_hold_that_is_decided_again_takes_nothing_from_the_age(store):
+    """Settings changed meanwhile: it was never held."""
+    uid, old = put_off(store), store.version
+    store.root.rows(LONG_AGO)
+    dispatcher = store.dispatcher()
+    [message] = store.claim(dispatcher)
+    store.administrator.save("general", account="x")
+    suspend(store.worker, dispatcher, old, suspension(message, "held", place_id=store.place()))
+    assert store.queue(uid)["place_id"] == 0
+    assert [row["uid"] for row in store.worker.run("expire", 1000, AGE)] == [uid]
+
+
+def test_what_the_sweep_ends_is_told_one_by_one(store):
+    late, cancelled = store.producer.enqueue(user="ANNA"), store.producer.enqueue()
+    store.root.rows(PAST, [late])
+    store.root.rows("UPDATE mailroom.queue SET cancelled = true, place_id = 2 WHERE uid = %s::uuid", cancelled)
+    ended = {row["uid"]: (row["user_code"], row["recipients"], row["outcome"], row["reply"][:12]) for row in store.worker.run("expire", 1000, None)}
+    assert ended == {late: ("ANNA", 1, "expired", "not sent by "), cancelled: (None, 1, "cancelled", "cancelled")}
+
+
+def test_the_story_of_what_was_never_tried_is_not_sought(store):
+    store.root.rows(PAST, [store.producer.enqueue()])
+    nodes = plan(store.worker, "expire", 1000, None, options="FORMAT JSON, ANALYZE")
+    stories = [node for node in nodes if node.get("Relation Name", "").startswith("story")]
+    assert stories and {node["Actual Loops"] for node in stories} == {0}
+
+
+def test_an_expiry_of_its_own_goes_before_the_age_limit_in_what_is_told(store):
+    uid = put_off(store, code=451, reply="later")
+    store.root.rows(LONG_AGO)
+    store.root.rows(PAST, [uid])
+    assert store.worker.run("expire", 1000, AGE)
+    assert store.log(uid)["reply"].startswith("not sent by ") and store.log(uid)["reply"].endswith("; last: 451 later")
 
 
 # The wake-up
@@ -156,7 +302,7 @@ RANGES = [0, 0, 0], [0, 1, 2], [16, 8, 4], [0, 0, 0]  # of a claim: sixteen urge
 
 
 @pytest.mark.parametrize("name, parameters, index", [
-    ("claim", (1, *RANGES), "queue_order"), ("expire", (1000,), "queue_expiry"),
+    ("claim", (1, *RANGES), "queue_order"), ("expire", (1000, None), "queue_expiry"), ("expire", (1000, 1), "queue_put_off"),
     ("complete", (1, json.dumps([{"id": 1, "lease_no": 1}])), "queue_pkey"), ("suspend", (1, 1, json.dumps([{"id": 1, "lease_no": 1}])), "queue_pkey")])
 def test_a_statement_of_the_daemon_finds_its_messages_by_an_index(full_store, name, parameters, index):
     found = plan(full_store.worker, name, *parameters)

@@ -33,6 +33,8 @@ ACTIONS = {
     "change what a route used": ("worker", "DELETE FROM mailroom.route_usage"),
     "be granted recipients": ("worker", "SELECT mailroom.grant_recipients(1, 1, 1, 1)"),
     "read the servers' limits": ("worker operator administrator", "SELECT * FROM mailroom.limits"),
+    "read the events": ("worker operator administrator", "SELECT * FROM mailroom.events"),
+    "change the events": ("worker", "DELETE FROM mailroom.events"),
     "read the held batches": ("worker operator", "SELECT * FROM mailroom.held_batch"),
     "delete a held batch past its function": ("", "DELETE FROM mailroom.held_batch"),
     "open a generation past its function": ("", "UPDATE mailroom.generation SET opened_at = now()"),

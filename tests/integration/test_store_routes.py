@@ -455,7 +455,7 @@ def test_a_release_of_one_route_reads_it_alone(full_routes):
 
 def test_the_sweep_reads_what_it_ends(full_routes):
     store, _ = full_routes
-    assert reads(plan(store.worker, "expire", 1000, options="FORMAT JSON, ANALYZE")) == 0
+    assert reads(plan(store.worker, "expire", 1000, None, options="FORMAT JSON, ANALYZE")) == 0
 
 
 def test_unparking_looks_at_one_message_of_a_route(full_routes):

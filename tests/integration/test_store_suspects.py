@@ -74,6 +74,13 @@ def test_a_suspect_is_to_blame_and_nothing_else_that_its_dispatcher_had(store, r
     assert store.producer.state(uids[1])["state"] == "held"
 
 
+def test_what_is_reaped_is_told_one_by_one(store, reaper, doubt):
+    uids = crashed(store, 0, 2)
+    told = json.loads(store.worker.row("reap", reaper, 256, None, doubt, store.quarantine)[3])
+    assert {each["uid"]: each["event"] for each in told} == dict(zip(uids, ("lease_lost", "quarantined")))
+    assert {each["note"].split("; ")[1] for each in told} == {"held for an operator", "for the third time: quarantined for an operator"}
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_the_blame_does_not_depend_on_the_size_of_the_steps(store, reaper, doubt, limit):
     uids = crashed(store, 2, 1, 0, 1, 0)
@@ -152,7 +159,7 @@ def test_what_comes_back_cancelled_is_not_tried_again(store, event):
     suspend(store.worker, dispatcher, store.version, suspension(message, event, place_id=place, doubtful=int(event == "in_doubt")))
     assert places(store, [message["uid"]]) == [2] and store.producer.state(message["uid"])["state"] == "cancelled"
     assert store.claim(dispatcher, places=[0, 1, place]) == []
-    assert store.worker.ids("expire", 100) == [message["id"]]
+    assert store.worker.ids("expire", 100, None) == [message["id"]]
     end = store.log(message["uid"])
     assert end["outcome"] == "cancelled" and end["reply"] == ("in doubt when it was cancelled, and not sent again" if event == "in_doubt" else "cancelled")
     assert store.queue(message["uid"]) is None and store.producer.state(message["uid"])["state"] == "cancelled"
@@ -168,7 +175,7 @@ def test_what_a_dispatcher_loses_cancelled_is_not_tried_again(store, reaper, dou
         assert store.reap(reaper, doubt) == (1, 0)
         assert "not sent again" in store.story(message["uid"])[-1]["note"]
     assert places(store, [message["uid"]]) == [2]
-    assert store.worker.ids("expire", 100) == [message["id"]] and store.log(message["uid"])["outcome"] == "cancelled"
+    assert store.worker.ids("expire", 100, None) == [message["id"]] and store.log(message["uid"])["outcome"] == "cancelled"
 
 
 def test_a_message_that_was_sent_after_it_was_cancelled_is_sent(store):
@@ -182,7 +189,7 @@ def test_a_cancelled_message_that_some_have_got_is_partly_sent(store, state, out
     dispatcher, message = cancelled(store, to=["a@b.c", "d@e.f"])
     results = [{"position": 0, "state": state, "code": 250, "enhanced": "", "reply": "x"}, {"position": 1, "state": 0, "code": 450, "enhanced": "", "reply": "later"}]
     suspend(store.worker, dispatcher, store.version, suspension(message, counted=1, results=results))
-    store.worker.run("expire", 100)
+    store.worker.run("expire", 100, None)
     assert store.log(message["uid"])["outcome"] == outcome
 
 
@@ -203,8 +210,8 @@ def test_two_sweeps_at_once_end_each_once_and_one_that_is_both_late_and_cancelle
     store.root.rows("UPDATE mailroom.queue SET expires_at = clock_timestamp() - interval '1 minute'")
     second = store.session("worker")
     store.worker.begin()
-    mine = store.worker.ids("expire", 2)
-    yours = second.ids("expire", 100)
+    mine = store.worker.ids("expire", 2, None)
+    yours = second.ids("expire", 100, None)
     store.worker.commit()
     assert sorted(mine + yours) == ids and 2 <= len(mine) <= 4
     assert store.root.rows("SELECT outcome, count(*) FROM mailroom.log GROUP BY 1") == [{"outcome": "cancelled", "count": 4}]

@@ -190,7 +190,7 @@ class Store:
 
     def reap(self, dispatcher, place, limit=256, resend_after=900_000, session=None):
         """How many were taken, and how many of these wait for an operator: in `place`, or in the quarantine."""
-        return (session or self.worker).row("reap", dispatcher, limit, resend_after, place, self.quarantine)
+        return (session or self.worker).row("reap", dispatcher, limit, resend_after, place, self.quarantine)[:2]
 
     def queue(self, uid):
         """The live row of a message; None: there is none."""
