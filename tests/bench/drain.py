@@ -1,5 +1,5 @@
 """Drains of a filled queue over 16 connections: with smtp-source as a reference, against pg-boss with nodemailer, over STARTTLS against plain,
-and of messages of 100 KB."""
+with a log against none, and of messages of 100 KB."""
 
 import subprocess
 import time
@@ -75,6 +75,21 @@ def over_starttls(options):
             told("STARTTLS {:.0f}, plain {:.0f}".format(*pairs[-1]))
         told(f"the sink: {sink.counters()}")
     return Row(0.7, "plain to the same sink", pairs)
+
+
+def logged(options):
+    """In turns with a line for each message in a file, and without."""
+    messages, pairs = options.messages or MESSAGES, []
+    with SmtpSink(backlog=1000) as sink, installation(options.build, sink.port) as (mailroom, execute):
+        for _ in rounds(options, "log"):
+            rates = []
+            for level in ("info", "error"):
+                mailroom.configure("log", level=level, file=str(mailroom.directory / "mailroom.log"))
+                rates.append(drained(mailroom, execute, messages))
+            pairs.append(tuple(rates))
+            told("with a log {:.0f}, without {:.0f}".format(*pairs[-1]))
+        assert (mailroom.directory / "mailroom.log").read_text().count(" info sent: ") == messages * options.rounds, "lines were dropped"
+    return Row(0.95, "the same at level error", pairs)
 
 
 def large(options):

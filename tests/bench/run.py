@@ -25,6 +25,7 @@ BENCHMARKS = [
     (["pgboss"], drain.against_pgboss),
     (["starttls"], drain.over_starttls),
     (["large"], drain.large),
+    (["log"], drain.logged),
     (["flight", "behind"], round_trips.run),
     (["latency_p50", "latency_p99"], latency.run),
     (["memory_idle"], memory.idle),
