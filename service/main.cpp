@@ -1,12 +1,17 @@
 // The command line of mailroom: reads the arguments, calls the command, turns what broke into one line and an exit
 // code.
+#include "service/command_line/generate.hpp"
 #include "service/commands/commands.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <functional>
+#include <map>
+#include <string_view>
 #include <utility>
 
 namespace {
@@ -103,7 +108,8 @@ void add_send_command(CLI::App& app, Options& options, Action& chosen)
             return commands::send(options, arguments);
         });
     send->add_option("--file", arguments.file,
-                     "The message as JSON, as for mailroom.enqueue; - is standard input; arguments go over it");
+                     "The message as JSON, as for mailroom.enqueue; - is standard input; arguments go over it")
+        ->type_name("FILE");
     send->add_option("--user", arguments.user, "The posting user's code");
     send->add_option("--form", arguments.form, "The code of a form, report or other document kind");
     send->add_option("--model", arguments.model, "The code of a dispatch model")->excludes("--form");
@@ -114,10 +120,11 @@ void add_send_command(CLI::App& app, Options& options, Action& chosen)
     send->add_option("--subject", arguments.subject, "Subject");
     send->add_option("--text", arguments.text, "Body as plain text");
     send->add_option("--text-file", arguments.text_file, "File with the body as plain text (UTF-8)")
+        ->type_name("FILE")
         ->excludes("--text");
-    send->add_option("--html-file", arguments.html_file, "File with the body as HTML (UTF-8)");
-    send->add_option("--attach", arguments.attach, "File to attach; several are allowed");
-    send->add_option("--inline", arguments.inline_images, "Image that the HTML shows as cid:ID, as ID=file");
+    send->add_option("--html-file", arguments.html_file, "File with the body as HTML (UTF-8)")->type_name("FILE");
+    send->add_option("--attach", arguments.attach, "File to attach; several are allowed")->type_name("FILE");
+    send->add_option("--inline", arguments.inline_images, "Image that the HTML shows as cid:ID")->type_name("ID=FILE");
     send->add_option("--header", arguments.headers, "Further header, \"Name: value\"");
     send->add_option("--document", arguments.document, "Reference to the ERP's document");
     send->add_option("--batch", arguments.batch,
@@ -231,6 +238,19 @@ void add_batch_commands(CLI::App& app, Options& options, Action& chosen)
     }
 }
 
+void add_events_command(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::EventFilter filter;
+    CLI::App* const events = command(app, "events", "Shows what an operator must know and do, the newest last", options,
+                                     chosen, [&] { return commands::events(options, filter); });
+    events->add_flag("--all", filter.all, "Also what has ended");
+    events->add_option("--since", filter.since, "What was open at some time in the last 2h, \"3 days\"");
+    events->add_option("--limit", filter.limit, "How many at most")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 10'000));
+    events->add_flag("--follow", filter.follow, "Go on, and show what begins and ends");
+}
+
 void add_limit_commands(CLI::App& app, Options& options, Action& chosen)
 {
     static commands::LimitTarget target;
@@ -251,6 +271,34 @@ void add_limit_commands(CLI::App& app, Options& options, Action& chosen)
         one->add_option("--login", target.login, "For one login only; otherwise for each that has none of its own");
 }
 
+void add_looking_commands(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::Examination examination;
+    static commands::Watching watching;
+    static double seconds = 2;
+    CLI::App* const doctor =
+        command(app, "doctor", "Examines everything and says of each trouble what to do; sends no message", options,
+                chosen, [&] { return commands::doctor(options, examination); });
+    doctor->add_option("--account", examination.accounts,
+                       "Only this account's mail server: general, or a user's code; several are allowed");
+    doctor->add_flag_callback(
+        "--no-mail-servers", [] { examination.servers = commands::MailServers::leave; }, "Contact no mail server");
+    doctor->footer(
+        "Exit codes: 0 no problem (there may be warnings), 1 problems, 2 wrong command line or settings file");
+
+    CLI::App* const top = command(
+        app, "top", "Shows the queue live: depth, rates, accounts, holds, dispatchers; q quits", options, chosen, [&] {
+            watching.interval = std::chrono::milliseconds(std::llround(seconds * 1000));
+            return commands::top(options, watching);
+        });
+    const std::map<std::string, double> units{{"ms", 0.001}, {"s", 1}, {"m", 60}};
+    top->add_option("--interval", seconds, "How often it looks: 500ms, 2s, 1m")
+        ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE))
+        ->check(CLI::Range(0.2, 3600.0))
+        ->default_str("2s");
+    top->add_flag("--once", watching.once, "One page and no more, as where standard output is no terminal");
+}
+
 } // namespace
 
 // NOLINTNEXTLINE(bugprone-exception-escape): what throws before the try is a broken program
@@ -267,7 +315,8 @@ int main(int argc, char** argv)
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string("mailroom " MAILROOM_VERSION));
     app.add_option("--config", options.config_path, "The service's settings file (or $MAILROOM_CONFIG)")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("FILE");
     app.add_option("--database", options.database, "Connection string of the database, instead of the settings file's");
     app.add_flag_callback(
         "--json", [&options] { options.output = commands::Output::json; }, "Print JSON, for scripts");
@@ -287,7 +336,8 @@ int main(int argc, char** argv)
     command(*config, "new-key", "Writes a new key to seal passwords with", options, chosen,
             [&] { return commands::config_new_key(options, key_file); })
         ->add_option("file", key_file, "Where to write it")
-        ->required();
+        ->required()
+        ->type_name("FILE");
     add_account_commands(app, options, chosen);
     add_send_command(app, options, chosen);
     command(app, "queue", "Shows what waits, where and why", options, chosen,
@@ -296,10 +346,14 @@ int main(int argc, char** argv)
             [&] { return commands::show(options, uid); })
         ->add_option("uid", uid, "The message's uid")
         ->required();
+    add_looking_commands(app, options, chosen);
     add_operator_commands(app, options, chosen);
     add_batch_commands(app, options, chosen);
     add_limit_commands(app, options, chosen);
+    add_events_command(app, options, chosen);
 
+    if (argc == 3 && std::string_view(argv[1]) == "--generate") // for packages: not a thing to ask --help for
+        return command_line::generate(app, argv[2]);
     try {
         app.parse(argc, argv);
         return chosen();
