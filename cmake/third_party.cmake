@@ -6,6 +6,7 @@ find_package(spdlog REQUIRED)
 find_package(fmt REQUIRED)
 find_package(Boost 1.81 REQUIRED)
 find_package(PkgConfig REQUIRED)
+pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd) # LGPL-2.1+, linked dynamically
 pkg_check_modules(libidn2 REQUIRED IMPORTED_TARGET libidn2) # LGPL-3+ or GPL-2+, linked dynamically
 
 add_library(mailroom_boost STATIC ${CMAKE_CURRENT_LIST_DIR}/boost_src.cpp)

@@ -37,6 +37,8 @@ ONE_PLACE = {
     "libpq-fe.h": (1, "queue/pg/connection."),
     "windows.h": (1, "service/host/"),
     "idn2.h": (1, "config/idn."),
+    "systemd/sd-daemon.h": (1, "service/host/notifier_systemd."),
+    "systemd/sd-journal.h": (1, "service/host/"),
 }
 SPDLOG_ONLY_IN = ("service",)  # not in service/rules: lower layers return facts, service logs them
 

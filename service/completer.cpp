@@ -40,8 +40,9 @@ queue::Ending as_ending(queue::Suspension suspension)
 
 } // namespace
 
-Completer::Completer(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places)
-    : lane_(lane), places_(places), wakeup_(executor)
+Completer::Completer(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places,
+                     Events& events)
+    : lane_(lane), places_(places), events_(events), wakeup_(executor)
 {}
 
 void Completer::end(queue::DispatcherId dispatcher, queue::Ending ending)
@@ -80,6 +81,7 @@ boost::asio::awaitable<void> Completer::run()
 {
     std::chrono::milliseconds pause = first_pause;
     while (!given_up_ && !(stopping_ && unflushed() == 0)) {
+        wakeup_.came_by();
         write_busy_again();
         if (endings_.empty() && suspensions_.empty() && late_.empty()) {
             const bool busy = !busy_endings_.empty() || !busy_suspensions_.empty();
@@ -93,11 +95,21 @@ boost::asio::awaitable<void> Completer::run()
         const bool kept = co_await keep_late();
         if (ended && suspended && kept) {
             pause = first_pause;
+            events_.end(rules::EventKind::outcomes_wait);
             continue;
         }
         co_await wakeup_.wait_for(pause);
         pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
     }
+}
+
+void Completer::cannot_write(const pg::DbError& error)
+{
+    events_.raise(
+        {rules::EventKind::outcomes_wait,
+         {},
+         "what became of messages cannot be written to the database, it is kept and tried again: " + pg::explain(error),
+         {}});
 }
 
 void Completer::write_busy_again()
@@ -131,8 +143,7 @@ boost::asio::awaitable<bool> Completer::flush_endings()
     auto written = co_await lane_.run<queue::Written>(write);
     in_flight_ = 0;
     if (!written) {
-        log::warning("cannot write {} outcomes to the database, they are kept and tried again: {}", batch.size(),
-                     pg::explain(written.error()));
+        cannot_write(written.error());
         put_back_in_front(endings_, std::move(batch));
         co_return false;
     }
@@ -164,8 +175,7 @@ boost::asio::awaitable<bool> Completer::flush_suspensions()
     auto written = co_await lane_.run<queue::Written>(write);
     in_flight_ = 0;
     if (!written) {
-        log::warning("cannot put {} messages back into the queue, they are kept and tried again: {}", batch.size(),
-                     pg::explain(written.error()));
+        cannot_write(written.error());
         put_back_in_front(suspensions_, std::move(batch));
         co_return false;
     }
@@ -200,8 +210,8 @@ boost::asio::awaitable<bool> Completer::keep_late()
         co_return false;
     }
     for (const auto& ending : late)
-        log::warning("message {} (lease {}): its outcome \"{}\" came after its lease was lost", ending.id,
-                     ending.lease_no, ending.outcome);
+        log::warning("late_outcome", "message {} (lease {}): its outcome \"{}\" came after its lease was lost",
+                     ending.id, ending.lease_no, ending.outcome);
     co_return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "queue/database_lane.hpp"
 #include "queue/store.hpp"
+#include "service/events.hpp"
 #include "service/places.hpp"
 #include "service/wakeup.hpp"
 
@@ -20,7 +21,7 @@ class Completer {
 public:
     static constexpr std::size_t max_unflushed = 2000; // outcomes; beyond it nothing new is claimed
 
-    Completer(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places);
+    Completer(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places, Events& events);
 
     void end(queue::DispatcherId dispatcher, queue::Ending ending);
     void put_back(queue::DispatcherId dispatcher, std::int64_t settings_version, queue::Suspension suspension);
@@ -34,6 +35,7 @@ public:
     boost::asio::awaitable<void> run(); // until stop(), and then until all is written
     void stop();                        // what comes from now on is still written
     void give_up();                     // the stop limit is over
+    std::chrono::steady_clock::time_point away_since() const { return wakeup_.away_since(); } // as Wakeup's
 
 private:
     struct DueEnding {
@@ -50,10 +52,12 @@ private:
     boost::asio::awaitable<bool> flush_suspensions();
     boost::asio::awaitable<bool> keep_late();
     void came();
+    void cannot_write(const pg::DbError& error);
     void write_busy_again();
 
     queue::DatabaseLane& lane_;
     Places& places_;
+    Events& events_;
     std::deque<DueEnding> endings_;
     std::deque<DueSuspension> suspensions_;
     // Somebody has their rows locked: they keep no other waiting.

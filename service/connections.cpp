@@ -36,6 +36,17 @@ Outcome stopped()
     return outcome;
 }
 
+Outcome given_up()
+{
+    Outcome outcome;
+    outcome.verdict = Verdict::try_again;
+    outcome.scope = Scope::server;
+    outcome.cause = Cause::timed_out;
+    outcome.stage = Stage::connect;
+    outcome.text = "the connection was not open long after its limits";
+    return outcome;
+}
+
 bool is_refused_login(const Outcome& outcome)
 {
     return outcome.cause == Cause::login_refused || outcome.cause == Cause::basic_login_ended;
@@ -49,6 +60,12 @@ Connections::Connections(boost::asio::any_io_executor executor, Options options)
 
 Connections::~Connections() = default;
 
+void Connections::reload(Options options)
+{
+    options_ = std::move(options);
+    ++generation_; // those that nobody uses are closed by close_idle()
+}
+
 Connections::Account& Connections::account_of(const Login& login)
 {
     Account& account = accounts_[key_of(login)];
@@ -58,9 +75,9 @@ Connections::Account& Connections::account_of(const Login& login)
     return account;
 }
 
-std::unique_ptr<smtp::Connection> Connections::take_idle(Account& account)
+std::unique_ptr<smtp::Connection> Connections::take_idle(Account& account) const
 {
-    while (!account.idle.empty()) {
+    while (!account.idle.empty() && is_current(*account.idle.back().connection)) { // the newest is the last
         auto connection = std::move(account.idle.back().connection);
         account.idle.pop_back();
         if (connection->is_alive())
@@ -74,8 +91,15 @@ std::optional<Outcome> Connections::refusal(const Account& account) const
     return stopping_ ? stopped() : account.refused;
 }
 
-boost::asio::awaitable<Connections::Acquired> Connections::acquire(const Login& login, Prefer prefer)
+boost::asio::awaitable<Connections::Acquired> Connections::acquire(const Login& login, Prefer prefer,
+                                                                   Progress* progress)
 {
+    const auto enter = [this, progress](Progress::Step step) {
+        const auto now = steady_clock::now();
+        if (progress != nullptr) // one opening is waited for at the most: its end is the end of all waiting
+            progress->enter(step, now, now + smtp::limit_of_opening(options_.timeouts));
+    };
+    enter(Progress::Step::session);
     Account& account = account_of(login);
     const int failures = account.failures;
     for (;;) {
@@ -96,19 +120,23 @@ boost::asio::awaitable<Connections::Acquired> Connections::acquire(const Login& 
         co_await turn.wait_for(std::chrono::seconds(5)); // then looks again
         account.waiting.erase(place);
     }
-    co_return co_await open(login, account);
+    enter(Progress::Step::opening);
+    co_return co_await open(login, account, progress);
 }
 
-boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& login, Account& account)
+boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& login, Account& account,
+                                                                const Progress* progress)
 {
     account.opening = true;
     const auto cleartext =
         login.server.security == Security::none ? smtp::Cleartext::allowed : smtp::Cleartext::forbidden;
-    const smtp::OpenOptions options{options_.tls, options_.client_name, options_.timeouts, cleartext,
-                                    pipelining_for(login)};
+    const std::shared_ptr<const tls::ClientContext> tls = options_.tls; // a reload may bring another meanwhile
+    const smtp::OpenOptions options{tls.get(), options_.client_name,  options_.timeouts,
+                                    cleartext, pipelining_for(login), generation_};
     const smtp::Credentials* const credentials = login.credentials ? &*login.credentials : nullptr;
-    boost::asio::cancellation_signal cancel; // a stop does not wait for a server that has not taken us in
-    const auto place = opening_.insert(opening_.end(), &cancel);
+    Opening opening; // a stop does not wait for a server that has not taken us in
+    opening.progress = progress;
+    const auto place = opening_.insert(opening_.end(), &opening);
     Wakeup ended(executor_);
     std::optional<smtp::OpenResult> opened;
     std::exception_ptr broken;
@@ -118,7 +146,7 @@ boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& log
         ended.wake();
     };
     boost::asio::co_spawn(executor_, smtp::open(login.server, credentials, options),
-                          boost::asio::bind_cancellation_slot(cancel.slot(), on_end));
+                          boost::asio::bind_cancellation_slot(opening.cancel.slot(), on_end));
     while (!opened) // its own deadlines end it
         co_await ended.wait_for(std::chrono::minutes(1));
     opening_.erase(place);
@@ -127,6 +155,10 @@ boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& log
         waiting->wake();
     if (broken && stopping_)
         co_return stopped();
+    if (broken && opening.given_up) {
+        broken = nullptr;
+        opened = given_up();
+    }
     if (broken)
         std::rethrow_exception(broken);
     if (auto* outcome = std::get_if<Outcome>(&*opened)) {
@@ -152,7 +184,7 @@ void Connections::remember(Account& account, const Outcome& outcome)
 
 boost::asio::awaitable<void> Connections::give_back(const Login& login, std::unique_ptr<smtp::Connection> connection)
 {
-    if (!stopping_ && connection->reusable()) {
+    if (!stopping_ && is_current(*connection) && connection->reusable()) {
         account_of(login).idle.push_back({std::move(connection), steady_clock::now()});
         co_return;
     }
@@ -176,10 +208,11 @@ void Connections::restrain(const Login& login, smtp::Pipelining at_most, std::ch
     if (restraint.at_most == before)
         return;
     if (restraint.at_most == smtp::Pipelining::never)
-        log::warning("{} offers PIPELINING and cannot do it: it gets one command at a time for {} h",
+        log::warning("lock_step", "{} offers PIPELINING and cannot do it: it gets one command at a time for {} h",
                      smtp::to_string(login.server), how_long.count());
     else
-        log::info("{} does not get on with the next message's commands: nothing goes behind a message for {} h",
+        log::info("pipelining_less",
+                  "{} does not get on with the next message's commands: nothing goes behind a message for {} h",
                   smtp::to_string(login.server), how_long.count());
 }
 
@@ -220,12 +253,21 @@ void Connections::refusal_is_known(const Login& login)
 void Connections::stop()
 {
     stopping_ = true;
-    for (boost::asio::cancellation_signal* cancel : std::list(opening_)) // each leaves the list as it ends
-        cancel->emit(boost::asio::cancellation_type::terminal);
+    for (Opening* opening : std::list(opening_)) // each leaves the list as it ends
+        opening->cancel.emit(boost::asio::cancellation_type::terminal);
     for (auto& [key, account] : accounts_) {
         for (Wakeup* waiting : account.waiting)
             waiting->wake();
     }
+}
+
+void Connections::give_up(const Progress& stuck)
+{
+    const auto found = std::ranges::find(opening_, &stuck, &Opening::progress);
+    if (found == opening_.end())
+        return;
+    (*found)->given_up = true;
+    (*found)->cancel.emit(boost::asio::cancellation_type::terminal);
 }
 
 boost::asio::awaitable<void> Connections::close_idle()
@@ -233,7 +275,8 @@ boost::asio::awaitable<void> Connections::close_idle()
     const auto oldest = stopping_ ? steady_clock::time_point::max() : steady_clock::now() - options_.idle;
     std::vector<std::unique_ptr<smtp::Connection>> closing;
     for (auto& [key, account] : accounts_) {
-        while (!account.idle.empty() && account.idle.front().since <= oldest) {
+        while (!account.idle.empty() &&
+               (account.idle.front().since <= oldest || !is_current(*account.idle.front().connection))) {
             closing.push_back(std::move(account.idle.front().connection));
             account.idle.erase(account.idle.begin());
         }

@@ -27,7 +27,7 @@ namespace mailroom {
 class Connections {
 public:
     struct Options {
-        const tls::ClientContext* tls = nullptr;
+        std::shared_ptr<const tls::ClientContext> tls;
         smtp::ClientName client_name;
         smtp::Timeouts timeouts;
         std::chrono::milliseconds idle{15'000}; // an unused session is closed after this
@@ -39,6 +39,11 @@ public:
     Connections(const Connections&) = delete;
     Connections& operator=(const Connections&) = delete;
 
+    // For what is opened from now on. Sessions that are open carry their message to its end and are closed then, so
+    // that authorities that are trusted no longer are of no more use.
+    void reload(Options options);
+    bool is_current(const smtp::Connection& connection) const { return connection.generation() == generation_; }
+
     // A session that is ready for mail, or why there is none.
     enum class Prefer { any, fresh };
     struct Session {
@@ -46,7 +51,7 @@ public:
         bool reused = false;
     };
     using Acquired = std::variant<Session, Outcome>;
-    boost::asio::awaitable<Acquired> acquire(const Login& login, Prefer prefer);
+    boost::asio::awaitable<Acquired> acquire(const Login& login, Prefer prefer, Progress* progress = nullptr);
 
     // Takes a session back: kept where it is in order, closed otherwise.
     boost::asio::awaitable<void> give_back(const Login& login, std::unique_ptr<smtp::Connection> connection);
@@ -68,6 +73,8 @@ public:
 
     // Makes every waiting acquire end soon, with Cause::stopped.
     void stop();
+    // Ends the opening of whose acquire this is, with Cause::timed_out, and so lets those go who wait for it.
+    void give_up(const Progress& stuck);
     boost::asio::awaitable<void> close_idle(); // those unused for too long; all of them once stopped
 
 private:
@@ -86,23 +93,29 @@ private:
         std::optional<Outcome> failure; // of the last opening that failed
         int failures = 0;
     };
+    struct Opening { // one that is under way
+        const Progress* progress = nullptr;
+        boost::asio::cancellation_signal cancel;
+        bool given_up = false;
+    };
     struct Restraint {
         smtp::Pipelining at_most = smtp::Pipelining::next_message;
         std::chrono::steady_clock::time_point until;
     };
 
     Account& account_of(const Login& login);
-    static std::unique_ptr<smtp::Connection> take_idle(Account& account);
+    std::unique_ptr<smtp::Connection> take_idle(Account& account) const;
     std::optional<Outcome> refusal(const Account& account) const; // also of open sessions
-    boost::asio::awaitable<Acquired> open(const Login& login, Account& account);
+    boost::asio::awaitable<Acquired> open(const Login& login, Account& account, const Progress* progress);
     void restrain(const Login& login, smtp::Pipelining at_most, std::chrono::hours how_long);
     static void remember(Account& account, const Outcome& outcome);
 
     boost::asio::any_io_executor executor_;
     Options options_;
+    int generation_ = 0;                          // of the options
     std::map<std::string, Restraint> restraints_; // by server
     std::map<std::string, Account> accounts_;     // never erased while the service runs: there are as many as logins
-    std::list<boost::asio::cancellation_signal*> opening_;
+    std::list<Opening*> opening_;
     bool stopping_ = false;
 };
 

@@ -1,6 +1,7 @@
 #include "service/courier.hpp"
 
 #include "service/log.hpp"
+#include "service/log/outcome.hpp"
 #include "service/login.hpp"
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@
 namespace mailroom {
 namespace {
 
+using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
 constexpr std::uint64_t largest_before = 64 * 1024; // octets of a message behind which the next is begun, ours
@@ -24,23 +26,17 @@ Delivery not_tried(Verdict verdict, Scope scope, Cause cause, std::string text)
     return delivery;
 }
 
-std::string_view name_of(const Record& record)
+bool is_over(const Job& job)
 {
-    if (const auto* ending = std::get_if<queue::Ending>(&record))
-        return ending->outcome;
-    return std::get<queue::Suspension>(record).event;
+    return steady_clock::now() >= job.expires;
 }
 
-void log_outcome(const queue::Claimed& claimed, const Record& record)
+void log_outcome(const queue::Claimed& claimed, const Attempted& attempted, const rules::Judgement& judgement,
+                 const Record& record)
 {
-    const auto* const ending = std::get_if<queue::Ending>(&record);
-    const queue::AttemptRecord& attempt =
-        ending != nullptr ? ending->attempt : std::get<queue::Suspension>(record).attempt;
-    const std::string& note = ending != nullptr ? std::string() : std::get<queue::Suspension>(record).note;
-    log::info("{} {} row={} account={} from={} server={} reply=\"{}{}{}\"{}{}", claimed.uid, name_of(record),
-              attempt.table_row, attempt.account, attempt.from, attempt.server,
-              attempt.code != 0 ? fmt::format("{} ", attempt.code) : "",
-              attempt.enhanced.empty() ? "" : attempt.enhanced + " ", attempt.reply, note.empty() ? "" : ": ", note);
+    if (log::enabled(LogLevel::info))
+        log::write(LogLevel::info, log::outcome_of(record), {},
+                   log::fields_of(claimed, attempted, judgement, record, system_clock::now()));
 }
 
 } // namespace
@@ -54,12 +50,13 @@ boost::asio::awaitable<Route::Ended> Courier::carry(Errand& errand, Round& round
     Committing committing = Committing::no;
     Route::Ended ended = Route::Ended::unserved;
     try {
-        if (stopping_ || !needs_.may_begin(job)) {
+        if (stopping_ || is_over(job) || !needs_.may_begin(job)) {
             round.begun.reset();
             put_back(job.claimed, std::chrono::milliseconds(0), {});
             co_return Route::Ended::troubled; // it says nothing of the server
         }
         if (!job.content) {
+            errand.progress().enter(Progress::Step::content_read, steady_clock::now(), Progress::never);
             queue::MessageContent content = co_await contents_.read(job.claimed);
             job.content = std::move(content);
         }
@@ -73,7 +70,7 @@ boost::asio::awaitable<Route::Ended> Courier::carry(Errand& errand, Round& round
         co_await doubt(job, broken);
         co_return Route::Ended::served;
     }
-    log::error("{} is put back: {}", job.claimed.uid, broken);
+    log::warning("delivery_broke", "{} is put back: {}", job.claimed.uid, broken);
     put_back(job.claimed, pause_after_trouble, broken);
     co_return Route::Ended::troubled;
 }
@@ -89,10 +86,10 @@ std::optional<Letter> Courier::next_letter(Round& round)
             if (!job)
                 return std::nullopt;
             round.next = std::make_unique<Errand>(*std::move(job));
-            round.next_since = std::chrono::steady_clock::now();
+            round.next_since = steady_clock::now();
         }
         Errand& next = *round.next;
-        if (!next.job().content || !needs_.may_begin(next.job()))
+        if (!next.job().content || is_over(next.job()) || !needs_.may_begin(next.job()))
             return std::nullopt;
         if (!next.is_composed() && !next.compose(needs_.domain, needs_.reads))
             return std::nullopt;
@@ -113,7 +110,8 @@ boost::asio::awaitable<void> Courier::doubt(const Job& job, const std::string& w
     try {
         co_await store(job.claimed, attempted, judgement, job.snapshot->settings.version);
     } catch (const std::exception& error) { // at a stop without a database: whoever reaps the lease doubts it
-        log::error("{} keeps its lease, its doubt could not be stored: {}", job.claimed.uid, error.what());
+        log::warning("doubt_not_stored", "{} keeps its lease, its doubt could not be stored: {}", job.claimed.uid,
+                     error.what());
     }
 }
 
@@ -131,9 +129,10 @@ boost::asio::awaitable<Route::Ended> Courier::attempt(Errand& errand, Round& rou
         const std::function<std::optional<Letter>()> next = [this, &round, is_small] {
             return is_small ? next_letter(round) : std::nullopt;
         };
-        const Parcel parcel{errand.letter(), before_commit, next, begun};
+        const Parcel parcel{errand.letter(), before_commit, next, begun, job.expires, &errand.progress()};
         delivery = co_await needs_.transport.deliver(parcel);
         round.begun = std::move(begun);
+        errand.progress().enter(Progress::Step::outcome, steady_clock::now(), Progress::never);
     } else {
         delivery = not_tried(Verdict::give_up, Scope::message, Cause::none, composed.error().text);
     }
@@ -145,7 +144,9 @@ namespace {
 
 Route::Ended ended(const Delivery& delivery, const rules::Judgement& judgement)
 {
-    if (judgement.consequence == rules::Consequence::account_troubled || delivery.outcome.cause == Cause::stopped)
+    const Cause cause = delivery.outcome.cause;
+    if (judgement.consequence == rules::Consequence::account_troubled || cause == Cause::stopped ||
+        cause == Cause::expired)
         return Route::Ended::troubled;
     if (delivery.outcome.verdict == Verdict::accepted || delivery.outcome.verdict == Verdict::in_doubt)
         return Route::Ended::served;
@@ -170,7 +171,12 @@ boost::asio::awaitable<Route::Ended> Courier::settle(const Job& job, const Addre
         judgement.consequence = rules::Consequence::none; // the account as it was: it may be repaired meanwhile
         judgement.transition = rules::RetryAt{std::chrono::milliseconds(0), false};
     }
-    const Attempted attempted{job.table_row, &job.identity, started, &delivery, &addressing};
+    if (delivery.outcome.scope != Scope::dispatcher && delivery.outcome.stage > Stage::connect)
+        needs_.events.end(rules::EventKind::sending_paused, job.route->account);
+    const bool tells_subject = log::has_subjects() && job.content;
+    const Attempted attempted{job.table_row, &job.identity,
+                              started,       &delivery,
+                              &addressing,   tells_subject ? job.content->subject.str() : std::string_view()};
     co_await spread(job, delivery.outcome, judgement.consequence);
     queue::PlaceId route = queue::unsorted;
     if (judgement.consequence == rules::Consequence::account_troubled) {
@@ -201,7 +207,9 @@ boost::asio::awaitable<void> Courier::spread(const Job& job, const Outcome& outc
         co_await stop_sender(job.identity, std::move(reply));
         co_return;
     case rules::Consequence::dispatcher_troubled:
-        log::error("sending pauses: {}", outcome.text);
+        job.route->pause_is_told = true;
+        needs_.events.raise(
+            {rules::EventKind::sending_paused, job.route->account, "sending pauses: " + outcome.text, {}});
         needs_.troubled();
         co_return;
     }
@@ -214,31 +222,22 @@ boost::asio::awaitable<void> Courier::pause_login(const rules::Identity& identit
     if (!login)
         co_return;
     const std::string owner = identity.owner_code.empty() ? "general" : "user " + identity.owner_code;
-    const queue::RefusedLogin refused{login->fingerprint, std::string(reason)};
-    const queue::LoginContact contact{owner, identity.account, identity.host, reply};
-    const auto write = [refused, contact](pg::Connection& connection) {
-        return queue::refuse_login(connection, refused, contact);
-    };
+    queue::LoginContact contact{owner, identity.account, identity.host, std::move(reply)};
+    const queue::RefusedLogin refused{login->fingerprint, std::string(reason), std::move(contact)};
+    const auto write = [refused](pg::Connection& connection) { return queue::refuse_login(connection, refused); };
     auto is_new = co_await needs_.writes.run<bool>(write);
     if (!is_new)
         co_return; // then only this process knows, and keeps to it
     needs_.transport.refusal_is_known(*login);
-    if (*is_new)
-        log::warning("the account of {} ({} at {}) is paused: the server refused its login: {}", owner,
-                     identity.account, identity.host, reply);
 }
 
 boost::asio::awaitable<void> Courier::stop_sender(const rules::Identity& identity, std::string reply)
 {
     const rules::RefusedPair pair = rules::pair_of(identity);
-    const queue::RefusedSender refused{std::string(to_string(pair.mode)), pair.account, pair.from.str()};
-    const auto write = [refused, reply](pg::Connection& connection) {
-        return queue::refuse_sender(connection, refused, reply);
-    };
-    auto is_new = co_await needs_.writes.run<bool>(write);
-    if (is_new && *is_new)
-        log::warning("mail from {} by {} is stopped: the server refused the sender: {}", pair.from.str(), pair.account,
-                     reply);
+    const queue::RefusedSender refused{std::string(to_string(pair.mode)), pair.account, pair.from.str(),
+                                       std::move(reply)};
+    const auto write = [refused](pg::Connection& connection) { return queue::refuse_sender(connection, refused); };
+    static_cast<void>(co_await needs_.writes.run<bool>(write)); // unwritten, the next message finds it out again
 }
 
 boost::asio::awaitable<void> Courier::store(const queue::Claimed& claimed, const Attempted& attempted,
@@ -265,7 +264,7 @@ boost::asio::awaitable<void> Courier::store(const queue::Claimed& claimed, const
         co_await pause.wait_for(std::chrono::seconds(1));
     }
     Record record = record_of(claimed, attempted, judgement, place);
-    log_outcome(claimed, record);
+    log_outcome(claimed, attempted, judgement, record);
     count(judgement);
     if (auto* ending = std::get_if<queue::Ending>(&record))
         needs_.completer.end(claimed.dispatcher, std::move(*ending));
@@ -283,7 +282,7 @@ boost::asio::awaitable<void> Courier::hold(queue::Claimed claimed, std::string t
         co_await store(claimed, attempted, judgement, settings_version);
         stored = true;
     } catch (const std::exception& error) {
-        log::error("{} cannot be held: {}", claimed.uid, error.what());
+        log::warning("hold_failed", "{} cannot be held: {}", claimed.uid, error.what());
     }
     if (!stored)
         put_back(claimed, pause_after_trouble, {});

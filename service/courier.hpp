@@ -7,6 +7,7 @@
 #include "service/completer.hpp"
 #include "service/content_reader.hpp"
 #include "service/errand.hpp"
+#include "service/events.hpp"
 #include "service/job.hpp"
 #include "service/outgoing.hpp"
 #include "service/places.hpp"
@@ -34,6 +35,7 @@ public:
         Transport& transport;
         Completer& completer;
         Places& places;
+        Events& events;
         const queue::SealingKey* key = nullptr;
         std::string domain; // of Message-IDs
         rules::Policy policy;
@@ -57,6 +59,7 @@ public:
 
     // What one sender carries, one after the other.
     struct Round {
+        Errand* carried = nullptr;                      // now
         std::function<std::optional<Job>()> pop_behind; // the dispatcher's: a job that may be begun behind this one
         std::unique_ptr<Errand> next;                   // what it gave; carried after this one
         std::chrono::steady_clock::time_point next_since;
@@ -72,6 +75,7 @@ public:
     void park(const queue::Claimed& claimed, queue::PlaceId route, std::int64_t settings_version);
 
     void stop() { stopping_ = true; } // begins nothing new
+    void follow(const rules::Policy& policy) { needs_.policy = policy; }
 
 private:
     enum class Committing { no, yes }; // the octets that may commit the message were handed out

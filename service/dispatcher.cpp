@@ -6,8 +6,10 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <map>
 #include <random>
@@ -17,6 +19,7 @@
 namespace mailroom {
 namespace {
 
+using rules::EventKind;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
@@ -29,11 +32,12 @@ constexpr std::int64_t small_message =
     65'536; // octets; up to this its content comes with the batch's, attachments included
 constexpr auto pause_of_a_troubled_dispatcher = std::chrono::seconds(10);
 constexpr auto last_seconds = std::chrono::seconds(5); // after a second signal
+constexpr auto margin = std::chrono::minutes(1);       // after which a delivery that is over its limits is a bug, ours
 
 rules::Policy policy_of(const ServiceFile& file)
 {
     return {file.doubt.policy == DoubtPolicy::hold ? rules::Policy::Doubt::hold : rules::Policy::Doubt::resend_once,
-            file.doubt.resend_after, file.retry.max_attempts};
+            file.doubt.resend_after, file.retry.max_attempts, file.retry.max_age};
 }
 
 pg::Source source_of(const ServiceFile& file)
@@ -52,6 +56,21 @@ int connections_per_account(const ServiceFile::Dispatcher& dispatcher)
                                                   : quarter;
 }
 
+Event account_paused(const queue::RefusedLogin& login)
+{
+    const auto& [owner, account, server, reply] = login.contact;
+    return {EventKind::account_paused, fmt::format("{} at {}", account, server),
+            fmt::format("the account of {} ({} at {}) is paused: the server refused its login: {}", owner, account,
+                        server, reply),
+            login.reason == "basic_login_ended"
+                ? fmt::format("a new password does not help: choose another Mailing Mode, or, if the provider allowed "
+                              "passwords again: mailroom account probe {}",
+                              owner)
+                : fmt::format("enter the right password (mailroom account password {}) or correct the account or the "
+                              "server; to try once more as it is: mailroom account probe {}",
+                              owner, owner)};
+}
+
 } // namespace
 
 Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& transport)
@@ -64,27 +83,28 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
       beat_lane_(source_of(setup_.file)),
       upkeep_lane_(source_of(setup_.file)),
       places_(upkeep_lane_),
-      completer_(io.get_executor(), write_lane_, places_),
+      events_(io.get_executor(), upkeep_lane_, setup_.host),
+      completer_(io.get_executor(), write_lane_, places_, events_),
       enrollment_(
           io.get_executor(), beat_lane_,
           {setup_.host, ::getpid(), MAILROOM_VERSION, setup_.key ? setup_.key->id() : "", setup_.file.dispatcher.lease},
-          setup_.file.installation.name,
+          setup_.file.installation.name, events_,
           [this] {
               claim_wakeup_.wake();
               upkeep_.soon();
           }),
-      courier_({read_lane_, upkeep_lane_, transport, completer_, places_, setup_.key ? &*setup_.key : nullptr,
+      courier_({read_lane_, upkeep_lane_, transport, completer_, places_, events_, setup_.key ? &*setup_.key : nullptr,
                 setup_.file.installation.domain, policy_of(setup_.file),
                 [this] { claims_paused_until_ = steady_clock::now() + pause_of_a_troubled_dispatcher; },
                 [this](const Job& job) { return may_begin(job); },
                 [this](const Job& job, std::chrono::milliseconds rest, std::string why) {
                     return keeper_.account_troubled(job, rest, std::move(why));
                 }}),
-      upkeep_(io.get_executor(), upkeep_lane_, places_, enrollment_, policy_of(setup_.file),
+      upkeep_(io.get_executor(), upkeep_lane_, places_, enrollment_, events_, policy_of(setup_.file),
               setup_.file.dispatcher.lease / 4, [this] { claim_wakeup_.wake(); }),
-      housekeeping_(io.get_executor(), source_of(setup_.file), enrollment_, setup_.file.retention),
+      housekeeping_(io.get_executor(), source_of(setup_.file), enrollment_, events_, setup_.file.retention),
       routes_(connections_per_account(setup_.file.dispatcher)),
-      keeper_(routes_, places_, courier_, claim_lane_, upkeep_lane_),
+      keeper_(routes_, places_, courier_, claim_lane_, upkeep_lane_, events_),
       claim_wakeup_(io.get_executor()),
       progress_(io.get_executor()),
       review_(io.get_executor())
@@ -107,6 +127,10 @@ void Dispatcher::spawn(Coroutine coroutine)
 
 boost::asio::awaitable<void> Dispatcher::run()
 {
+    if (!setup_.key)
+        events_.raise(
+            {EventKind::no_key, {}, "no sealing key ([secrets] key_file): mail that needs a password is held", {}});
+    spawn(events_.run());
     spawn(enrollment_.run());
     spawn(completer_.run());
     spawn(upkeep_.run());
@@ -122,6 +146,7 @@ boost::asio::awaitable<void> Dispatcher::run()
     while (!stopping_) {
         const auto interval = std::clamp<milliseconds>(setup_.file.smtp.idle, milliseconds(100), milliseconds(5'000));
         co_await progress_.wait_for(interval);
+        watch();
         co_await transport_.tidy();
     }
     co_await wind_down();
@@ -170,9 +195,10 @@ std::vector<queue::Range> Dispatcher::wanted(queue::DispatcherId id)
 boost::asio::awaitable<void> Dispatcher::claim_loop()
 {
     std::minstd_rand random{std::random_device{}()};
-    const auto poll = setup_.file.dispatcher.poll;
     int full_claims = 0;
     while (!stopping_) {
+        claim_wakeup_.came_by();
+        const auto poll = setup_.file.dispatcher.poll;
         if (claim_is_unknown_)
             co_await hand_back_unknown_claims();
         const auto id = enrollment_.id();
@@ -229,8 +255,8 @@ boost::asio::awaitable<void> Dispatcher::hand_back_unknown_claims()
         co_return;
     claim_is_unknown_ = handed_back->locked > 0;
     if (handed_back->messages > 0)
-        log::warning("a claim without an answer had worked: {} messages go back to be claimed again",
-                     handed_back->messages);
+        log::info("claim_was_lost", "a claim without an answer had worked: {} messages go back to be claimed again",
+                  handed_back->messages);
 }
 
 boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std::vector<queue::Range> ranges)
@@ -240,11 +266,10 @@ boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std
     auto claim = co_await claim_lane_.run<queue::Claim>(job);
     if (!claim) {
         claim_is_unknown_ = claim.error().connection_is_gone();
-        if (std::exchange(trouble_, claim.error().text) != claim.error().text && !stopping_)
-            log::error("cannot claim messages: {}", pg::explain(claim.error()));
+        tell_of_failure(EventKind::claim_failed, "cannot claim messages", claim.error());
         co_return;
     }
-    trouble_.clear();
+    events_.end(EventKind::claim_failed);
     const auto ended = steady_clock::now();
     low_water_.claimed(claim->messages, began, ended);
     routes_.claimed(ranges, claim->messages, ended);
@@ -258,7 +283,7 @@ boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std
     if (!current)
         current = co_await reload_settings();
     if (current && !stopping_) {
-        co_await sort(std::move(claim->messages));
+        co_await sort(std::move(claim->messages), began);
         co_return;
     }
     for (const auto& claimed : claim->messages)
@@ -270,16 +295,45 @@ boost::asio::awaitable<bool> Dispatcher::reload_settings()
     const auto job = [](pg::Connection& connection) { return queue::load_settings(connection); };
     auto stored = co_await claim_lane_.run<queue::StoredSettings>(job);
     if (!stored) {
-        log::error("cannot read the mail settings: {}", pg::explain(stored.error()));
+        tell_of_failure(EventKind::settings_unreadable, "cannot read the mail settings", stored.error());
         co_return false;
     }
+    events_.end(EventKind::settings_unreadable);
     snapshot_ = make_snapshot(*std::move(stored), setup_.key ? &*setup_.key : nullptr);
+    tell_of_refusals();
     enrollment_.settings_loaded(snapshot_->settings.version);
     transport_.settings_changed(*snapshot_);
     keeper_.put_back_ready(); // decided by older settings, limits among them
     routes_.settings_changed(snapshot_->settings, steady_clock::now());
     keeper_.look_soon(); // the change may have opened some that were blocked
     co_return true;
+}
+
+// Whether the database is there at all, the heartbeat finds out.
+void Dispatcher::tell_of_failure(EventKind kind, const std::string& what, const pg::DbError& error)
+{
+    if (error.kind == pg::DbError::Kind::refused || error.kind == pg::DbError::Kind::timed_out)
+        events_.raise({kind, {}, fmt::format("{}: {}", what, pg::explain(error)), {}});
+    else
+        enrollment_.look();
+}
+
+// Which logins and addresses servers refuse is in the database: whoever sees it first tells it.
+void Dispatcher::tell_of_refusals()
+{
+    std::vector<Event> paused;
+    for (const auto& login : snapshot_->paused_logins)
+        paused.push_back(account_paused(login));
+    if (setup_.key) // without it nobody knows whose they are
+        events_.only(EventKind::account_paused, std::move(paused));
+    std::vector<Event> refused;
+    for (const auto& sender : snapshot_->refused_senders)
+        refused.push_back({EventKind::sender_refused,
+                           fmt::format("{} by {}", sender.from, sender.account),
+                           fmt::format("mail from {} by {} is stopped: the server refused the sender: {}", sender.from,
+                                       sender.account, sender.reply),
+                           {}});
+    events_.only(EventKind::sender_refused, std::move(refused));
 }
 
 namespace {
@@ -302,13 +356,16 @@ rules::Decision decision_on(const queue::Claimed& message, const Snapshot& snaps
 } // namespace
 
 // What nobody can send is held; what has no room waits at its route; the rest is ready.
-boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claimed)
+boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claimed, steady_clock::time_point since)
 {
     const std::shared_ptr<const Snapshot> snapshot = snapshot_;
+    const auto now = steady_clock::now();
     std::vector<Job> jobs;
     jobs.reserve(claimed.size());
     for (auto& message : claimed) {
-        if (message.expired) { // the sweep ends it
+        claim_wakeup_.came_by();
+        const auto expires = expiry_of(message, setup_.file.retry.max_age, since);
+        if (expires <= now) { // the sweep ends it
             courier_.put_back(message, setup_.file.dispatcher.lease, {});
             upkeep_.soon();
             continue;
@@ -323,7 +380,9 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
                 std::get<rules::Identity>(std::move(decision.answer)),
                 snapshot,
                 std::nullopt,
-                nullptr};
+                nullptr,
+                0,
+                expires};
         job.route = &routes_.of(route_of(job.identity), snapshot->settings, steady_clock::now());
         const bool taken = co_await keeper_.takes(job);
         if (taken)
@@ -379,6 +438,7 @@ boost::asio::awaitable<void> Dispatcher::review_holds()
         co_await review_.wait_for(review_holds_every);
         if (stopping_ || !enrollment_.id() || !snapshot_)
             continue;
+        tell_of_refusals();
         const std::function<pg::DbResult<std::vector<queue::HeldSample>>(pg::Connection&)> read = queue::held_samples;
         auto samples = co_await upkeep_lane_.run<std::vector<queue::HeldSample>>(read);
         if (!samples || snapshot_->settings.version < enrollment_.settings_version())
@@ -423,6 +483,8 @@ boost::asio::awaitable<void> Dispatcher::send_jobs()
     for (;;) {
         std::unique_ptr<Errand> errand = co_await taken_over(round);
         if (!errand) {
+            if (senders_ > setup_.file.dispatcher.connections) // fewer since a reload
+                break;
             auto job = noted(routes_.pop(steady_clock::now()));
             if (!job)
                 break;
@@ -430,7 +492,9 @@ boost::asio::awaitable<void> Dispatcher::send_jobs()
         }
         Route& route = *errand->job().route;
         round.pop_behind = [this, &route] { return noted(routes_.pop_behind(route, steady_clock::now())); };
+        round.carried = errand.get();
         const Route::Ended ended = co_await courier_.carry(*errand, round);
+        round.carried = nullptr;
         route.end(errand->job().charged, ended, steady_clock::now());
         routes_.ended(errand->job());
         if (round.next)
@@ -486,13 +550,120 @@ void Dispatcher::free_the_waiting()
     }
 }
 
+// ---- how it is doing
+
+void Dispatcher::watch()
+{
+    const auto now = steady_clock::now();
+    std::set<std::string> stuck;
+    for (Courier::Round* round : rounds_) {
+        if (round->carried == nullptr || now - margin < round->carried->progress().due)
+            continue;
+        const Progress& progress = round->carried->progress();
+        const std::string& uid = round->carried->job().claimed.uid;
+        if (!stuck_.contains(uid))
+            log::error("delivery_stuck", "{} has not ended in its time: {}; its connection is cut, if it has one", uid,
+                       describe(progress, now));
+        stuck.insert(uid);
+        transport_.give_up(progress);
+    }
+    stuck_ = std::move(stuck);
+}
+
+void Dispatcher::reload(ServiceFile file)
+{
+    setup_.file = std::move(file);
+    const rules::Policy policy = policy_of(setup_.file);
+    courier_.follow(policy);
+    upkeep_.follow(policy);
+    housekeeping_.follow(setup_.file.retention);
+    routes_.allow(connections_per_account(setup_.file.dispatcher));
+    if (snapshot_)
+        routes_.settings_changed(snapshot_->settings, steady_clock::now());
+    claim_wakeup_.wake();
+    progress_.wake();
+}
+
+Dispatcher::State Dispatcher::state() const
+{
+    const auto now = steady_clock::now();
+    const auto& counts = courier_.counts();
+    State state{.standing = enrollment_.standing(),
+                .trouble = enrollment_.trouble(),
+                .waiting = routes_.ready(),
+                .sending = senders_,
+                .ended = counts.sent + counts.failed + counts.deferred + counts.held + counts.in_doubt,
+                .stopping = stopping_};
+    if (snapshot_)
+        state.paused = static_cast<int>(snapshot_->refused_logins.size());
+    state.blocked = static_cast<int>(
+        std::ranges::count_if(routes_.all(), [now](const auto& entry) { return entry.second.blocked(now); }));
+    return state;
+}
+
+std::vector<const Progress*> Dispatcher::carried() const
+{
+    std::vector<const Progress*> deliveries;
+    for (const Courier::Round* round : rounds_) {
+        if (round->carried != nullptr)
+            deliveries.push_back(&round->carried->progress());
+    }
+    return deliveries;
+}
+
+std::optional<steady_clock::time_point> Dispatcher::all_stuck_since(const std::vector<const Progress*>& deliveries,
+                                                                    steady_clock::time_point now)
+{
+    const auto last = std::ranges::max_element(deliveries, {}, &Progress::due);
+    if (last == deliveries.end() || now - margin < (*last)->due)
+        return std::nullopt;
+    return (*last)->due + margin;
+}
+
+// A delivery that hangs is no reason to put all others in doubt: it is given up. Where that helps none of them and no
+// connection is left for others, no mail goes.
+std::optional<Dispatcher::Stall> Dispatcher::stalled(steady_clock::duration limit) const
+{
+    const auto now = steady_clock::now();
+    const auto is_over = [&](steady_clock::time_point since) { return now - since > limit; };
+    if (stopping_) // has a limit of its own
+        return std::nullopt;
+    const std::array<std::pair<std::string_view, const queue::DatabaseLane*>, 5> lanes{
+        {{"the connection for claiming", &claim_lane_},
+         {"the connection for outcomes", &write_lane_},
+         {"the connection for content", &read_lane_},
+         {"the connection for the heartbeat", &beat_lane_},
+         {"the connection for upkeep", &upkeep_lane_}}};
+    const bool no_slot = senders_ >= setup_.file.dispatcher.connections && carried().size() == rounds_.size();
+    const auto stuck = no_slot ? all_stuck_since(carried(), now) : std::nullopt;
+    if (stuck && is_over(*stuck))
+        return Stall{"every delivery", *stuck};
+    bool in_trouble = !enrollment_.id();
+    for (const auto& [what, lane] : lanes) {
+        const auto progress = lane->progress();
+        if (progress.busy_since && is_over(*progress.busy_since)) // whatever the database does: its limits are shorter
+            return Stall{what, *progress.busy_since};
+        in_trouble = in_trouble || (progress.failed_at && !is_over(*progress.failed_at));
+    }
+    if (is_over(enrollment_.away_since()))
+        return Stall{"the heartbeat", enrollment_.away_since()};
+    if (in_trouble) // then loops may wait for the database, for as long as that takes
+        return std::nullopt;
+    const auto claiming = std::max(claim_wakeup_.away_since(), claim_lane_.progress().answered_at);
+    if (is_over(claiming))
+        return Stall{"claiming", claiming};
+    if (completer_.unflushed() > 0 && is_over(completer_.away_since()))
+        return Stall{"writing outcomes", completer_.away_since()};
+    return std::nullopt;
+}
+
 // ---- stopping
 
 void Dispatcher::stop()
 {
     if (stopping_)
         return;
-    log::info("stopping: nothing new begins, replies that are due are awaited for up to {} s",
+    log::info("stopping", "nothing new begins, replies that are due are awaited for up to {} s",
               setup_.file.dispatcher.stop_limit.count() / 1000);
     stopping_ = true;
     stop_deadline_ = steady_clock::now() + setup_.file.dispatcher.stop_limit;
@@ -521,7 +692,12 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
         co_await progress_.wait_for(std::chrono::milliseconds(200));
     keeper_.put_back_ready(); // of a claim that came too late
     if (senders_ > 0) {
-        log::warning("the stop limit is over: {} messages without a reply are in doubt", senders_);
+        log::warning("stop_limit", "the stop limit is over: {} messages without a reply are in doubt", senders_);
+        for (const Courier::Round* round : rounds_) {
+            if (round->carried != nullptr)
+                log::warning("not_ended", "{}: {}", round->carried->job().claimed.uid,
+                             describe(round->carried->progress(), steady_clock::now()));
+        }
         transport_.abort();
         stop_deadline_ = steady_clock::now() + last_seconds;
         while (!until([this] { return senders_ == 0; }))
@@ -532,20 +708,24 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
     while (!until([this] { return completer_.unflushed() == 0; }))
         co_await progress_.wait_for(std::chrono::milliseconds(20));
     if (completer_.unflushed() > 0)
-        log::error("{} outcomes could not be written: these messages will be in doubt", completer_.unflushed());
+        log::error("outcomes_lost", "{} outcomes could not be written: these messages will be in doubt",
+                   completer_.unflushed());
     completer_.give_up();
     co_await keeper_.give_back_grants(enrollment_.id().value_or(0));
     enrollment_.stop();
     co_await transport_.tidy();
-    if (completer_.unflushed() == 0)
+    events_.stop();
+    if (completer_.unflushed() == 0) {
+        static_cast<void>(co_await events_.write());
         co_await enrollment_.resign();
+    }
     listener_.reset();
     for (queue::DatabaseLane* lane : {&claim_lane_, &write_lane_, &read_lane_, &beat_lane_, &upkeep_lane_})
         lane->stop();
     while (loops_ > 0)
         co_await progress_.wait_for(std::chrono::milliseconds(20));
     const auto& counts = courier_.counts();
-    log::info("stopped: {} sent, {} failed, {} deferred, {} held, {} in doubt", counts.sent, counts.failed,
+    log::info("stopped", "{} sent, {} failed, {} deferred, {} held, {} in doubt", counts.sent, counts.failed,
               counts.deferred, counts.held, counts.in_doubt);
 }
 

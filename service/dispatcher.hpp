@@ -11,6 +11,7 @@
 #include "service/completer.hpp"
 #include "service/courier.hpp"
 #include "service/enrollment.hpp"
+#include "service/events.hpp"
 #include "service/housekeeping.hpp"
 #include "service/job.hpp"
 #include "service/low_water.hpp"
@@ -26,10 +27,12 @@
 #include <boost/asio/io_context.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mailroom {
@@ -53,7 +56,31 @@ public:
     void stop();        // nothing new begins; replies to a final dot are awaited
     void stop_sooner(); // a second signal: five seconds are left
 
-    const Courier::Counts& counts() const { return courier_.counts(); }
+    // Other settings, of those that a running service takes over (config/reload). What is under way is not disturbed.
+    void reload(ServiceFile file);
+
+    struct State {
+        Enrollment::Standing standing = Enrollment::Standing::starting;
+        std::string trouble;     // why it does not serve
+        int waiting = 0;         // messages that are ready here
+        int sending = 0;         // connections at work
+        std::uint64_t ended = 0; // outcomes since the start
+        int paused = 0;          // logins that their servers refused
+        int blocked = 0;         // accounts that wait for their server
+        bool stopping = false;
+    };
+    State state() const;
+
+    // Where each of them is a minute past its limits and more: since when the last one is. None: some may get on.
+    static std::optional<std::chrono::steady_clock::time_point>
+    all_stuck_since(const std::vector<const Progress*>& deliveries, std::chrono::steady_clock::time_point now);
+
+    // What has made no progress for longer than this, and since when; none: all goes on, or waits for the database.
+    struct Stall {
+        std::string_view what;
+        std::chrono::steady_clock::time_point since;
+    };
+    std::optional<Stall> stalled(std::chrono::steady_clock::duration limit) const;
 
 private:
     // Claiming.
@@ -61,12 +88,15 @@ private:
     boost::asio::awaitable<void> claim_batch(queue::DispatcherId id, std::vector<queue::Range> ranges);
     boost::asio::awaitable<void> hand_back_unknown_claims();
     boost::asio::awaitable<bool> reload_settings();
+    void tell_of_refusals(); // by servers
+    void tell_of_failure(rules::EventKind kind, const std::string& what, const pg::DbError& error);
     std::vector<queue::Range> wanted(queue::DispatcherId id);
     std::chrono::steady_clock::duration until_next_turn(std::chrono::steady_clock::duration longest) const;
     bool may_claim() const;
 
     // Sorting.
-    boost::asio::awaitable<void> sort(std::vector<queue::Claimed> claimed);
+    // since: when they were asked for.
+    boost::asio::awaitable<void> sort(std::vector<queue::Claimed> claimed, std::chrono::steady_clock::time_point since);
     boost::asio::awaitable<void> fetch_content(std::vector<Job>& jobs);
     boost::asio::awaitable<void> review_holds(); // once a minute: is the reason still there?
 
@@ -77,6 +107,8 @@ private:
     boost::asio::awaitable<void> send_jobs();         // one job after the other; as many of these as connections
     boost::asio::awaitable<void> wind_down();
     bool may_begin(const Job& job) const;
+    std::vector<const Progress*> carried() const;
+    void watch(); // over deliveries that do not end in their time
     void start_senders();
     template <class Coroutine>
     void spawn(Coroutine coroutine);
@@ -91,6 +123,7 @@ private:
     queue::DatabaseLane beat_lane_; // nothing but the heartbeat: it must never wait
     queue::DatabaseLane upkeep_lane_;
     Places places_;
+    Events events_;
     Completer completer_;
     Enrollment enrollment_;
     Courier courier_;
@@ -109,6 +142,7 @@ private:
     std::chrono::steady_clock::time_point claims_paused_until_;
     int senders_ = 0;
     std::set<Courier::Round*> rounds_; // of the senders
+    std::set<std::string> stuck_;      // uids of deliveries that have not ended in their time, told once
     int loops_ = 0;
     Wakeup claim_wakeup_;
     Wakeup progress_;
@@ -118,7 +152,6 @@ private:
     pg::Timestamp leased_until_;    // by claims that were answered, in the database's time
     bool stopping_ = false;
     std::chrono::steady_clock::time_point stop_deadline_;
-    std::string trouble_; // of claiming, told once
 };
 
 } // namespace mailroom

@@ -2,16 +2,33 @@
 
 #include "service/log.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace mailroom {
+namespace {
+
+using rules::EventKind;
+
+EventKind kind_of(const pg::DbError& error)
+{
+    // SQLSTATE read_only_sql_transaction; libpq's own words where it looks for a server that takes writes
+    if (error.sqlstate == "25006" || error.text.find("read-only") != std::string::npos)
+        return EventKind::database_read_only;
+    return error.connection_is_gone() ? EventKind::database_away : EventKind::database_refuses;
+}
+
+} // namespace
 
 Enrollment::Enrollment(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane,
-                       queue::Registration registration, std::string installation, std::function<void()> changed)
+                       queue::Registration registration, std::string installation, Events& events,
+                       std::function<void()> changed)
     : lane_(lane),
       registration_(std::move(registration)),
       installation_(std::move(installation)),
+      events_(events),
       changed_(std::move(changed)),
       wakeup_(executor)
 {}
@@ -54,13 +71,14 @@ boost::asio::awaitable<void> Enrollment::enrol()
     };
     auto enrolled = co_await lane_.run<queue::DispatcherId>(job);
     if (!enrolled) {
-        trouble("nothing is sent: " + pg::explain(enrolled.error()));
+        trouble(enrolled.error());
         co_return;
     }
     id_ = *enrolled;
+    events_.enrolled(*id_);
     co_await beat();
     if (id())
-        log::info("ready: dispatcher {} of installation \"{}\"", *id_, installation_);
+        log::info("ready", "dispatcher {} of installation \"{}\"", *id_, installation_);
 }
 
 boost::asio::awaitable<void> Enrollment::beat()
@@ -72,29 +90,29 @@ boost::asio::awaitable<void> Enrollment::beat()
     };
     auto beaten = co_await lane_.run<queue::Beat>(job);
     if (!beaten) {
-        trouble("no heartbeat, nothing new is sent until it is back: " + pg::explain(beaten.error()));
+        trouble(beaten.error());
         co_return;
     }
     if (!beaten->registered) {
-        log::warning("others took dispatcher {} for dead; enrolling again", *id_);
+        log::warning("taken_for_dead", "others took dispatcher {} for dead; enrolling again", *id_);
         id_.reset();
         wakeup_.wake();
         co_return;
     }
     is_ours_ = beaten->installation == installation_;
     if (!is_ours_) {
-        trouble("the database belongs to the installation \"" + beaten->installation + "\", the settings file says \"" +
-                installation_ + "\": nothing is sent. Run `mailroom adopt` if it was copied on purpose");
+        trouble(EventKind::installation_differs,
+                fmt::format("the database belongs to the installation \"{}\", the settings file says \"{}\"",
+                            beaten->installation, installation_));
         co_return;
     }
     if (beaten->key_is_elsewhere) {
         is_ours_ = false;
-        trouble("this service has no sealing key ([secrets] key_file) and another has: it leaves all mail to that one");
+        trouble(EventKind::key_elsewhere,
+                "this service has no sealing key ([secrets] key_file) and another has: it leaves all mail to that one");
         co_return;
     }
-    if (!trouble_.empty())
-        log::info("the trouble is over, messages are claimed again");
-    trouble_.clear();
+    trouble(std::nullopt);
     const bool was_trusted = id().has_value();
     trusted_until_ = started + registration_.lease - margin();
     const bool is_another = std::exchange(settings_version_, beaten->settings_version) != beaten->settings_version;
@@ -102,10 +120,23 @@ boost::asio::awaitable<void> Enrollment::beat()
         changed_();
 }
 
-void Enrollment::trouble(const std::string& what)
+void Enrollment::trouble(const pg::DbError& error)
 {
-    if (std::exchange(trouble_, what) != what)
-        log::error("{}", what);
+    trouble(kind_of(error), pg::explain(error));
+}
+
+void Enrollment::trouble(std::optional<EventKind> what, std::string why)
+{
+    for (const EventKind kind : {EventKind::database_away, EventKind::database_read_only, EventKind::database_refuses,
+                                 EventKind::installation_differs, EventKind::key_elsewhere}) {
+        if (kind == what)
+            events_.raise({kind, {}, "nothing new is sent: " + why, {}});
+        else
+            events_.end(kind);
+    }
+    // Without trouble it stands so if the next beat is too late.
+    standing_ = what && *what != EventKind::database_away ? Standing::refused : Standing::no_database;
+    trouble_ = std::move(why);
 }
 
 boost::asio::awaitable<void> Enrollment::resign()
@@ -115,7 +146,7 @@ boost::asio::awaitable<void> Enrollment::resign()
     const auto job = [id = *id_](pg::Connection& connection) { return queue::resign(connection, id); };
     auto resigned = co_await lane_.run<void>(job);
     if (!resigned)
-        log::warning("dispatcher {} could not sign off: {}", *id_, pg::explain(resigned.error()));
+        log::warning("sign_off_failed", "dispatcher {} could not sign off: {}", *id_, pg::explain(resigned.error()));
 }
 
 } // namespace mailroom

@@ -4,6 +4,7 @@
 
 #include "queue/database_lane.hpp"
 #include "queue/store.hpp"
+#include "service/events.hpp"
 #include "service/wakeup.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -14,6 +15,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace mailroom {
 
@@ -21,7 +23,8 @@ class Enrollment {
 public:
     // changed: called when the version of the settings may have risen, and when the enrolment did.
     Enrollment(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane,
-               queue::Registration registration, std::string installation, std::function<void()> changed);
+               queue::Registration registration, std::string installation, Events& events,
+               std::function<void()> changed);
 
     boost::asio::awaitable<void> run(); // until stop()
     boost::asio::awaitable<void> resign();
@@ -38,6 +41,12 @@ public:
 
     void want_wake(bool wants); // whether an enqueue should notify; told at once when it changes
 
+    // How it stands, and why it does not serve, in words.
+    enum class Standing { starting, serving, no_database, refused };
+    Standing standing() const { return id() ? Standing::serving : standing_; }
+    const std::string& trouble() const { return trouble_; }
+    std::chrono::steady_clock::time_point away_since() const { return wakeup_.away_since(); } // as Wakeup's
+
 private:
     // No message is begun when less than this is left of the lease: ours, a tenth and at least the time of a round
     // trip.
@@ -45,17 +54,20 @@ private:
 
     boost::asio::awaitable<void> enrol();
     boost::asio::awaitable<void> beat();
-    void trouble(const std::string& what);
+    void trouble(const pg::DbError& error);
+    void trouble(std::optional<rules::EventKind> what, std::string why = {}); // none: it is over
 
     queue::DatabaseLane& lane_;
     queue::Registration registration_;
     std::string installation_;
+    Events& events_;
     std::function<void()> changed_;
     Wakeup wakeup_;
     std::optional<queue::DispatcherId> id_;
     std::chrono::steady_clock::time_point trusted_until_;
     std::int64_t settings_version_ = 0;
-    std::string trouble_; // told once
+    Standing standing_ = Standing::starting; // when it does not serve
+    std::string trouble_;                    // empty: none
     bool is_ours_ = false;
     bool wants_wake_ = true;
     bool stopping_ = false;

@@ -20,6 +20,7 @@ public:
     Errand& operator=(const Errand&) = delete;
 
     Job& job() { return job_; }
+    Progress& progress() { return progress_; } // of its delivery
 
     // Once, when the job's content is there. domain: of the Message-ID. lane: reads what is large while it is sent.
     // Error: the message cannot be composed, or no recipient is left.
@@ -32,6 +33,7 @@ public:
 
 private:
     Job job_;
+    Progress progress_;
     std::optional<Addressing> addressing_;
     std::string message_id_;
     std::optional<mime::Message> message_; // its views are in `job_` and `message_id_`

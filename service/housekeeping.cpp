@@ -1,7 +1,12 @@
 #include "service/housekeeping.hpp"
 
+#include "queue/event_store.hpp"
 #include "service/log.hpp"
+#include "service/outgoing.hpp"
 
+#include <fmt/format.h>
+
+#include <set>
 #include <utility>
 
 namespace mailroom {
@@ -19,11 +24,18 @@ constexpr auto look_for_enrolment_every = std::chrono::seconds(1);
 constexpr auto pins_are_told_after = std::chrono::seconds(60);
 constexpr int keys_at_once = 5000;
 
+using rules::EventKind;
+
+std::string how_many(std::int64_t counted)
+{
+    return counted > 1000 ? "more than 1000" : std::to_string(counted);
+}
+
 } // namespace
 
 Housekeeping::Housekeeping(const boost::asio::any_io_executor& executor, pg::Source source,
-                           const Enrollment& enrollment, ServiceFile::Retention retention)
-    : lane_(std::move(source)), enrollment_(enrollment), retention_(retention), wakeup_(executor)
+                           const Enrollment& enrollment, Events& events, ServiceFile::Retention retention)
+    : lane_(std::move(source)), enrollment_(enrollment), events_(events), retention_(retention), wakeup_(executor)
 {}
 
 void Housekeeping::stop()
@@ -48,6 +60,7 @@ boost::asio::awaitable<void> Housekeeping::run()
             continue;
         }
         co_await watch_pins();
+        co_await watch_undecided();
         co_await vacuum();
         if (Clock::now() >= next_turn) {
             next_turn = Clock::now() + turn_every;
@@ -66,38 +79,26 @@ boost::asio::awaitable<void> Housekeeping::run()
     }
 }
 
-template <class T>
-bool Housekeeping::failed(const pg::DbResult<T>& result)
-{
-    if (result) {
-        trouble_.clear();
-        return false;
-    }
-    // A database that is away is told by the heartbeat.
-    if (result.error().kind == pg::DbError::Kind::refused && trouble_ != result.error().text) {
-        trouble_ = result.error().text;
-        log::warning("what is past its retention could not be cleared away: {}", pg::explain(result.error()));
-    }
-    return true;
-}
-
 boost::asio::awaitable<void> Housekeeping::turn(queue::Ring ring, std::chrono::milliseconds retention)
 {
     const auto job = [ring, retention](pg::Connection& connection) {
         return queue::turn_ring(connection, ring, retention);
     };
     auto turned = co_await lane_.run<queue::Turn>(job);
-    if (failed(turned))
+    if (events_.upkeep_failed(fmt::format("opening a generation of {}", queue::name_of(ring)), turned))
         co_return;
     if (turned->opened)
-        log::info("opened generation {} of {}", *turned->opened, queue::name_of(ring));
-    if (turned->stuck && stuck_.insert(ring).second)
-        log::warning(
-            "no generation of {} is empty: what is new goes into the present one, and is cleared away later; the "
-            "view mailroom.generations shows what keeps the others",
-            queue::name_of(ring));
-    if (turned->opened)
-        stuck_.erase(ring);
+        log::info("generation_opened", "opened generation {} of {}", *turned->opened, queue::name_of(ring));
+    const std::string name(queue::name_of(ring));
+    if (turned->stuck)
+        events_.raise({EventKind::generations_full,
+                       name,
+                       fmt::format("no generation of {} is empty: what is new goes into the present one, and is "
+                                   "cleared away later",
+                                   name),
+                       {}});
+    else
+        events_.end(EventKind::generations_full, name);
 }
 
 boost::asio::awaitable<void> Housekeeping::clear(queue::Ring ring, std::chrono::milliseconds retention)
@@ -107,9 +108,11 @@ boost::asio::awaitable<void> Housekeeping::clear(queue::Ring ring, std::chrono::
             return queue::empty_generation(connection, ring, retention);
         };
         auto emptied = co_await lane_.run<std::optional<std::int64_t>>(job);
-        if (failed(emptied) || !*emptied)
+        if (events_.upkeep_failed(fmt::format("clearing away a generation of {}", queue::name_of(ring)), emptied) ||
+            !*emptied)
             co_return;
-        log::info("cleared away generation {} of {}: it was past its retention", **emptied, queue::name_of(ring));
+        log::info("generation_cleared", "cleared away generation {} of {}: it was past its retention", **emptied,
+                  queue::name_of(ring));
     }
 }
 
@@ -122,13 +125,14 @@ boost::asio::awaitable<void> Housekeeping::unpin()
             return queue::unpin_generation(connection, retention, after);
         };
         auto unpinned = co_await lane_.run<queue::Unpinned>(job);
-        if (failed(unpinned) || unpinned->messages == 0)
+        if (events_.upkeep_failed("moving content of an old generation", unpinned) || unpinned->messages == 0)
             break;
         after = unpinned->last;
         moved += unpinned->messages;
     }
     if (moved > 0)
-        log::info("moved the content of {} messages that wait for long, so that their generation can be cleared away",
+        log::info("content_moved",
+                  "moved the content of {} messages that wait for long, so that their generation can be cleared away",
                   moved);
 }
 
@@ -136,22 +140,27 @@ boost::asio::awaitable<void> Housekeeping::unpark()
 {
     const std::function<pg::DbResult<void>(pg::Connection&)> job = queue::unpark;
     auto done = co_await lane_.run<void>(job);
-    failed(done);
+    events_.upkeep_failed("looking for parked messages", done);
 }
 
 boost::asio::awaitable<void> Housekeeping::forget()
 {
     const std::function<pg::DbResult<std::int64_t>(pg::Connection&)> small = queue::forget_small;
     auto forgotten = co_await lane_.run<std::int64_t>(small);
-    failed(forgotten);
+    events_.upkeep_failed("forgetting what is small", forgotten);
+    const auto events = [retention = retention_.log](pg::Connection& connection) {
+        return queue::forget_events(connection, retention);
+    };
+    auto gone = co_await lane_.run<std::int64_t>(events);
+    events_.upkeep_failed("forgetting events", gone);
     while (may_go_on()) {
         const auto job = [retention = retention_.idempotency](pg::Connection& connection) {
             return queue::forget_keys(connection, retention, keys_at_once);
         };
         auto keys = co_await lane_.run<std::int64_t>(job);
-        if (failed(keys) || *keys == 0)
+        if (events_.upkeep_failed("forgetting keys", keys) || *keys == 0)
             co_return;
-        log::debug("forgot {} idempotency keys", *keys);
+        log::debug("keys_forgotten", "forgot {} idempotency keys", *keys);
     }
 }
 
@@ -159,20 +168,26 @@ boost::asio::awaitable<void> Housekeeping::vacuum()
 {
     const std::function<pg::DbResult<queue::DeadRows>(pg::Connection&)> look = queue::dead_rows;
     auto dead = co_await lane_.run<queue::DeadRows>(look);
-    if (failed(dead) || !dead->wants_vacuum)
+    if (events_.upkeep_failed("looking at dead rows", dead))
+        co_return;
+    if (!dead->wants_vacuum || dead->may_vacuum)
+        events_.end(EventKind::vacuum_forbidden, "mailroom.queue");
+    if (!dead->wants_vacuum)
         co_return;
     if (!dead->may_vacuum) {
-        if (!std::exchange(told_that_it_may_not_vacuum_, true))
-            log::warning(
-                "autovacuum does not keep up with mailroom.queue ({} dead rows), and this login may not VACUUM: "
-                "let autovacuum look more often (autovacuum_naptime), or GRANT {} TO the service's login",
-                dead->count, dead->owner);
+        events_.raise({EventKind::vacuum_forbidden, "mailroom.queue",
+                       fmt::format("autovacuum does not keep up with mailroom.queue ({} dead rows), and this login may "
+                                   "not VACUUM",
+                                   dead->count),
+                       fmt::format("let autovacuum look more often (autovacuum_naptime), or GRANT {} TO the service's "
+                                   "login",
+                                   dead->owner)});
         co_return;
     }
-    log::info("autovacuum does not keep up with mailroom.queue ({} dead rows): VACUUM", dead->count);
+    log::info("queue_vacuumed", "autovacuum does not keep up with mailroom.queue ({} dead rows): VACUUM", dead->count);
     const std::function<pg::DbResult<void>(pg::Connection&)> job = queue::vacuum;
     auto done = co_await lane_.run<void>(job);
-    failed(done);
+    events_.upkeep_failed("VACUUM of the queue", done);
 }
 
 // A transaction whose beginning this login may not see is as old as we know it to be.
@@ -180,24 +195,48 @@ boost::asio::awaitable<void> Housekeeping::watch_pins()
 {
     const std::function<pg::DbResult<std::vector<queue::Pin>>(pg::Connection&)> look = queue::pins;
     auto found = co_await lane_.run<std::vector<queue::Pin>>(look);
-    if (failed(found))
+    if (events_.upkeep_failed("looking for old transactions", found))
         co_return;
     const auto now = Clock::now();
     std::map<std::string, Known> still;
     for (const auto& pin : *found) {
         const auto known = pins_.find(pin.name);
         Known& entry = still[pin.name];
-        entry = known != pins_.end() ? known->second : Known{now, {}};
-        if (entry.told.empty() && (pin.age.value_or(std::chrono::seconds(0)) >= pins_are_told_after ||
-                                   now - entry.since >= pins_are_told_after)) {
-            entry.told = pin.text;
-            log::warning("dead rows of the queue cannot be removed: {}; {}", pin.text, pin.remedy);
+        entry = known != pins_.end() ? known->second : Known{now, pin.subject};
+        if (!entry.is_told && (pin.age.value_or(std::chrono::seconds(0)) >= pins_are_told_after ||
+                               now - entry.since >= pins_are_told_after)) {
+            entry.is_told = true;
+            events_.raise({EventKind::vacuum_pinned, pin.subject,
+                           fmt::format("dead rows of the queue cannot be removed: {}", pin.text), pin.remedy});
         }
     }
+    std::set<std::string> told; // a transaction that goes on has another horizon with each statement
+    for (const auto& [name, entry] : still)
+        if (entry.is_told)
+            told.insert(entry.subject);
     for (const auto& [name, entry] : pins_)
-        if (!entry.told.empty() && !still.contains(name))
-            log::info("dead rows of the queue can be removed again: {}, has ended", entry.told);
+        if (entry.is_told && !told.contains(entry.subject))
+            events_.end(EventKind::vacuum_pinned, entry.subject);
     pins_ = std::move(still);
+}
+
+// What only an operator can settle.
+boost::asio::awaitable<void> Housekeeping::watch_undecided()
+{
+    const std::function<pg::DbResult<queue::Undecided>(pg::Connection&)> look = queue::undecided;
+    auto found = co_await lane_.run<queue::Undecided>(look);
+    if (events_.upkeep_failed("looking at what is in doubt", found))
+        co_return;
+    const auto tell = [this](EventKind kind, const std::string& subject, std::int64_t messages, const char* text) {
+        std::vector<Event> events;
+        if (messages > 0)
+            events.push_back({kind, subject, fmt::format("{} messages {}", how_many(messages), text), {}});
+        events_.only(kind, std::move(events));
+    };
+    tell(EventKind::messages_in_doubt, rules::place_key(doubt_hold()), found->in_doubt,
+         "may have been sent or not, and wait for an operator");
+    tell(EventKind::messages_quarantined, rules::place_key(quarantine_hold()), found->quarantined,
+         "lost their dispatcher three times, and wait for an operator");
 }
 
 } // namespace mailroom

@@ -8,13 +8,13 @@
 #include "queue/database_lane.hpp"
 #include "queue/upkeep.hpp"
 #include "service/enrollment.hpp"
+#include "service/events.hpp"
 #include "service/wakeup.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
 #include <map>
-#include <set>
 #include <string>
 
 namespace mailroom {
@@ -22,17 +22,19 @@ namespace mailroom {
 class Housekeeping {
 public:
     Housekeeping(const boost::asio::any_io_executor& executor, pg::Source source, const Enrollment& enrollment,
-                 ServiceFile::Retention retention);
+                 Events& events, ServiceFile::Retention retention);
 
     boost::asio::awaitable<void> run(); // until stop()
     void stop();                        // a step in progress is abandoned: the server undoes it
+    void follow(const ServiceFile::Retention& retention) { retention_ = retention; } // from the next step on
 
 private:
     using Clock = std::chrono::steady_clock;
 
     struct Known {
         Clock::time_point since;
-        std::string told; // how it was told; empty: not yet
+        std::string subject;
+        bool is_told = false;
     };
 
     boost::asio::awaitable<void> turn(queue::Ring ring, std::chrono::milliseconds retention);
@@ -42,19 +44,15 @@ private:
     boost::asio::awaitable<void> forget();
     boost::asio::awaitable<void> vacuum();
     boost::asio::awaitable<void> watch_pins();
+    boost::asio::awaitable<void> watch_undecided();
     bool may_go_on() const; // only a dispatcher whose enrolment holds clears away
-
-    template <class T>
-    bool failed(const pg::DbResult<T>& result); // and says so, once
 
     queue::DatabaseLane lane_;
     const Enrollment& enrollment_;
+    Events& events_;
     ServiceFile::Retention retention_;
     Wakeup wakeup_;
-    std::set<queue::Ring> stuck_;
     std::map<std::string, Known> pins_;
-    std::string trouble_;
-    bool told_that_it_may_not_vacuum_ = false;
     bool stopping_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include "service/rules/resolve_sender.hpp"
 #include "service/snapshot.hpp"
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@ struct Job {
     std::optional<queue::MessageContent> content; // none: large, read when it is sent
     Route* route = nullptr;                       // by which it goes
     int charged = 0;                              // recipients, of those granted to the route, once it has begun
+    std::chrono::steady_clock::time_point expires = std::chrono::steady_clock::time_point::max(); // then it must not go
 
     bool is_suspect() const { return claimed.place == queue::suspects; }
 };

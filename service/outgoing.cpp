@@ -213,6 +213,17 @@ Result<mime::Message> message_of(const queue::Claimed& claimed, const queue::Mes
     return message;
 }
 
+std::chrono::steady_clock::time_point expiry_of(const queue::Claimed& claimed, std::chrono::milliseconds max_age,
+                                                std::chrono::steady_clock::time_point asked)
+{
+    auto expiry = std::chrono::steady_clock::time_point::max();
+    if (claimed.expires_in)
+        expiry = asked + *claimed.expires_in;
+    if (claimed.put_off_for && max_age.count() > 0)
+        expiry = std::min(expiry, asked + (max_age - *claimed.put_off_for));
+    return expiry;
+}
+
 std::string to_json(const rules::PinnedIdentity& pinned)
 {
     json::object object{{"name", pinned.from.name.str()}, {"from", pinned.from.address.written()}};
@@ -265,6 +276,8 @@ Record record_of(const queue::Claimed& claimed, const Attempted& attempted, cons
         suspension.note =
             fmt::format("next attempt in {} s{}", std::chrono::ceil<std::chrono::seconds>(retry->delay).count(),
                         retry->counted ? "" : ", this one does not count");
+        if (attempted.delivery != nullptr && attempted.delivery->outcome.cause == Cause::expired)
+            suspension.note = "its time is over: it is not sent any more";
     } else if (const auto* held = std::get_if<rules::Held>(&judgement.transition)) {
         suspension.event = "held";
         suspension.place = place;

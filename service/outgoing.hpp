@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -37,6 +38,10 @@ std::optional<Addressing> addressing_of(const queue::MessageContent& content,
 Result<mime::Message> message_of(const queue::Claimed& claimed, const queue::MessageContent& content,
                                  const rules::Identity& identity, const std::string& message_id);
 
+// After this the message is not sent any more. asked: when the claim began. max_age: of the policy.
+std::chrono::steady_clock::time_point expiry_of(const queue::Claimed& claimed, std::chrono::milliseconds max_age,
+                                                std::chrono::steady_clock::time_point asked);
+
 // The identity as it is kept once it must not change any more.
 std::string to_json(const rules::PinnedIdentity& pinned);
 std::optional<rules::PinnedIdentity> pinned_from(const std::string& text); // JSON
@@ -47,6 +52,7 @@ struct Attempted {
     std::optional<std::chrono::system_clock::time_point> started_at;
     const Delivery* delivery = nullptr; // null: nothing was tried
     const Addressing* addressing = nullptr;
+    std::string_view subject{}; // for the log
 };
 
 // What the queue stores. place: of the hold, where the judgement holds the message or leaves it in doubt; of the route,

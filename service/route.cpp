@@ -12,7 +12,10 @@
 namespace mailroom {
 namespace {
 
-constexpr auto fewer_for = std::chrono::minutes(1); // ours
+constexpr auto fewer_for = std::chrono::minutes(1);       // ours
+constexpr auto long_trouble = std::chrono::minutes(5);    // ours: servers restart
+constexpr auto trouble_is_kept = std::chrono::minutes(1); // ours: a message moves to its route and is claimed meanwhile
+constexpr auto pause_is_kept = std::chrono::minutes(30);  // longer than what met one is put off (rules/decide)
 constexpr std::string_view scheme = "smtp/";
 
 } // namespace
@@ -52,6 +55,27 @@ int Route::ready_up_to(Lane lane) const
 int Route::needed(const Job& job) const
 {
     return std::min(job.claimed.recipients, limits.recipients_per_day);
+}
+
+bool Route::is_troubled_for_long(Clock::time_point now) const
+{
+    return troubles > 0 && now - troubled_since >= long_trouble;
+}
+
+bool Route::is_busy(Clock::time_point now) const
+{
+    return blocked(now) || active > 0 || behind > 0 || ready_up_to(Lane::bulk) > 0 || anything_parked();
+}
+
+Route::Pause Route::watch(Clock::time_point now)
+{
+    if (is_busy(now))
+        busy_at = now;
+    if (now - busy_at >= trouble_is_kept)
+        troubles = 0;
+    const bool is_over = pause_is_told && now - busy_at >= pause_is_kept;
+    pause_is_told &= !is_over;
+    return is_over ? Pause::is_over : Pause::goes_on;
 }
 
 bool Route::anything_parked() const
@@ -113,6 +137,7 @@ void Route::charge(Job& job)
 void Route::end(int charged, Ended how, Clock::time_point now)
 {
     --active;
+    busy_at = now;
     if (how != Ended::served)
         granted += charged;
     if (how == Ended::troubled)
@@ -132,7 +157,10 @@ Route::Trouble Route::troubled(std::chrono::milliseconds rest, std::string why, 
     }
     if (blocked(now)) // one of several that were under way
         return Trouble::blocked_before;
+    if (troubles == 0)
+        troubled_since = now;
     ++troubles;
+    trouble = why;
     proving = true;
     block(now + rest, std::move(why));
     return Trouble::blocked;

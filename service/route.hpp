@@ -47,8 +47,13 @@ struct Route {
     std::string blocked_why;
     bool block_is_told = false; // the database knows, and may take it back
     bool proving = false;
-    int troubles = 0;          // in a row
-    int fewer_connections = 0; // it refused some of ours while others worked
+    int troubles = 0; // in a row
+    Clock::time_point troubled_since;
+    std::string trouble;          // the last of them, for people
+    bool trouble_is_told = false; // to operators
+    bool pause_is_told = false;   // to operators: this machine could not send
+    Clock::time_point busy_at;    // the last time that anything waited here, or was carried
+    int fewer_connections = 0;    // it refused some of ours while others worked
     Clock::time_point fewer_until;
 
     // Its messages in the database.
@@ -59,6 +64,7 @@ struct Route {
     bool limited() const { return limits.messages_per_minute + limits.connections + limits.recipients_per_day > 0; }
     bool is_ours(queue::DispatcherId dispatcher) const { return !limited() || owner == dispatcher; }
     bool blocked(Clock::time_point now) const { return now < blocked_until; }
+    bool is_troubled_for_long(Clock::time_point now) const; // so that people should know
 
     int connections(Clock::time_point now) const; // that may be used now
     bool may_begin(const Job& job, Clock::time_point now) const;
@@ -83,8 +89,12 @@ struct Route {
     Trouble troubled(std::chrono::milliseconds rest, std::string why, Clock::time_point now);
     void block(Clock::time_point until, std::string why);
     void unblock();
+    // From time to time: a trouble that nothing waits for any more is forgotten, and so is a pause. Whether a pause is.
+    enum class Pause { goes_on, is_over };
+    Pause watch(Clock::time_point now);
 
 private:
+    bool is_busy(Clock::time_point now) const;
     void charge(Job& job);
 };
 

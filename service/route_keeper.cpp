@@ -151,8 +151,8 @@ boost::asio::awaitable<bool> RouteKeeper::tell(const Route& route, milliseconds 
 // Nothing goes by the account for a while; what was ready waits at its route.
 boost::asio::awaitable<void> RouteKeeper::block(Route& route, milliseconds rest, std::string why)
 {
-    log::warning("mail by {} waits {} s: {}", route.account, std::chrono::ceil<std::chrono::seconds>(rest).count(),
-                 why);
+    log::warning("account_waits", "mail by {} waits {} s: {}", route.account,
+                 std::chrono::ceil<std::chrono::seconds>(rest).count(), why);
     co_await park_ready(route);
     const bool told = co_await tell(route, rest, std::move(why));
     route.block_is_told = told;
@@ -183,6 +183,8 @@ boost::asio::awaitable<void> RouteKeeper::look(queue::DispatcherId dispatcher, c
     if (steady_clock::now() < next_look_)
         co_return;
     next_look_ = steady_clock::now() + look_every;
+    for (auto& [key, route] : routes_.all())
+        tell_of_trouble(route, dispatcher);
     const auto job = [dispatcher](pg::Connection& connection) { return queue::waiting_routes(connection, dispatcher); };
     auto found = co_await claims_.run<std::vector<queue::WaitingRoute>>(job);
     if (!found)
@@ -201,6 +203,26 @@ boost::asio::awaitable<void> RouteKeeper::look(queue::DispatcherId dispatcher, c
         if (route.granted > route.wanted && route.granted_at < hour) // a grant is for the hour it was given in
             co_await give_back(route, dispatcher);
     }
+}
+
+void RouteKeeper::tell_of_trouble(Route& route, queue::DispatcherId dispatcher)
+{
+    const auto now = steady_clock::now();
+    if (route.watch(now) == Route::Pause::is_over)
+        events_.end(rules::EventKind::sending_paused, route.account);
+    const bool is_long = route.is_ours(dispatcher) && route.is_troubled_for_long(now);
+    if (is_long == route.trouble_is_told)
+        return;
+    route.trouble_is_told = is_long;
+    if (is_long)
+        events_.raise({rules::EventKind::account_in_trouble,
+                       route.key,
+                       fmt::format("mail by {} waits for {} min and longer: {}", route.account,
+                                   std::chrono::duration_cast<std::chrono::minutes>(now - route.troubled_since).count(),
+                                   route.trouble),
+                       {}});
+    else
+        events_.end(rules::EventKind::account_in_trouble, route.key);
 }
 
 // What was granted and is not used others may have.

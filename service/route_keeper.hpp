@@ -5,6 +5,7 @@
 #include "queue/database_lane.hpp"
 #include "queue/route_store.hpp"
 #include "service/courier.hpp"
+#include "service/events.hpp"
 #include "service/job.hpp"
 #include "service/places.hpp"
 #include "service/routes.hpp"
@@ -21,8 +22,8 @@ class RouteKeeper {
 public:
     // claims: the lane of claims, for what sorting needs; telling: for what people and other dispatchers are told.
     RouteKeeper(Routes& routes, Places& places, Courier& courier, queue::DatabaseLane& claims,
-                queue::DatabaseLane& telling)
-        : routes_(routes), places_(places), courier_(courier), claims_(claims), telling_(telling)
+                queue::DatabaseLane& telling, Events& events)
+        : routes_(routes), places_(places), courier_(courier), claims_(claims), telling_(telling), events_(events)
     {}
 
     // Whether there is room for the message on its route, and nothing of the same or a more urgent lane waits there.
@@ -47,6 +48,7 @@ private:
     boost::asio::awaitable<void> block(Route& route, std::chrono::milliseconds rest, std::string why);
     boost::asio::awaitable<void> park_ready(Route& route);
     boost::asio::awaitable<bool> tell(const Route& route, std::chrono::milliseconds rest, std::string why);
+    void tell_of_trouble(Route& route, queue::DispatcherId dispatcher);
     boost::asio::awaitable<void> tell_of_minute(Route& route, queue::DispatcherId dispatcher);
 
     Routes& routes_;
@@ -54,6 +56,7 @@ private:
     Courier& courier_;
     queue::DatabaseLane& claims_;
     queue::DatabaseLane& telling_;
+    Events& events_;
     Route::Clock::time_point next_look_;
 };
 

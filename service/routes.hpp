@@ -25,10 +25,12 @@ public:
 
     // per_account: connections at the same time, unless the account's limits say less.
     explicit Routes(int per_account) : per_account_(per_account) {}
+    void allow(int per_account) { per_account_ = per_account; } // settings_changed() follows
 
     Route& of(const RouteName& name, const MailSettings& settings, Clock::time_point now);
     Route* at(queue::PlaceId place);
     std::map<std::string, Route>& all() { return routes_; }
+    const std::map<std::string, Route>& all() const { return routes_; }
 
     // Other settings: limits may be others. What they open again the database says.
     void settings_changed(const MailSettings& settings, Clock::time_point now);

@@ -55,9 +55,10 @@ struct SmtpTransport::BegunBySmtp final : Begun {
 // What stop() and abort() reach, until its submission ends, by an exception as well.
 class SmtpTransport::Sending {
 public:
-    Sending(SmtpTransport& transport, smtp::Connection& connection) : transport_(transport), connection_(connection)
+    Sending(SmtpTransport& transport, smtp::Connection& connection, const Progress* progress)
+        : transport_(transport), connection_(connection)
     {
-        transport_.sending_.insert(&connection_);
+        transport_.sending_.emplace(&connection_, progress);
         if (transport_.stopping_)
             connection_.stop();
     }
@@ -75,7 +76,8 @@ boost::asio::awaitable<Delivery> SmtpTransport::submit(smtp::Connection& connect
 {
     // The next message goes behind this one only where it would get the same session: a route knows no passwords.
     const auto following = [&]() -> std::optional<smtp::Following> {
-        const auto next = stopping_ ? std::nullopt : parcel.next();
+        const bool goes_on = !stopping_ && connections_.is_current(connection);
+        const auto next = goes_on ? parcel.next() : std::nullopt;
         if (!next)
             return std::nullopt;
         Result<Login> other = login_for(next->identity, key_);
@@ -84,8 +86,8 @@ boost::asio::awaitable<Delivery> SmtpTransport::submit(smtp::Connection& connect
         next_login = *std::move(other);
         return smtp::Following{next->envelope, next->content.size()};
     };
-    smtp::Hooks hooks{parcel.before_commit, following};
-    const Sending sending(*this, connection);
+    smtp::Hooks hooks{parcel.before_commit, following, parcel.expires, parcel.progress};
+    const Sending sending(*this, connection, parcel.progress);
     Delivery delivery = co_await smtp::submit(connection, parcel.envelope, parcel.content, std::move(hooks));
     co_return delivery;
 }
@@ -111,7 +113,7 @@ boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
     for (;;) {
         const bool was_begun = connection != nullptr;
         if (!connection) {
-            auto acquired = co_await connections_.acquire(*login, prefer);
+            auto acquired = co_await connections_.acquire(*login, prefer, parcel.progress);
             if (const auto* outcome = std::get_if<Outcome>(&acquired)) {
                 Delivery delivery;
                 delivery.outcome = *outcome;
@@ -178,15 +180,24 @@ void SmtpTransport::stop()
 {
     stopping_ = true;
     connections_.stop();
-    for (smtp::Connection* connection : sending_)
+    for (const auto& [connection, progress] : sending_)
         connection->stop();
 }
 
 void SmtpTransport::abort()
 {
     stop();
-    for (smtp::Connection* connection : sending_)
+    for (const auto& [connection, progress] : sending_)
         connection->abort();
+}
+
+void SmtpTransport::give_up(const Progress& stuck)
+{
+    connections_.give_up(stuck);
+    for (const auto& [connection, progress] : sending_) {
+        if (progress == &stuck)
+            connection->give_up();
+    }
 }
 
 } // namespace mailroom

@@ -6,8 +6,9 @@
 #include "service/connections.hpp"
 #include "service/transport.hpp"
 
+#include <map>
 #include <optional>
-#include <set>
+#include <utility>
 
 namespace mailroom {
 
@@ -16,12 +17,15 @@ public:
     // key: null when the service has none; then nothing that needs a password comes here.
     SmtpTransport(boost::asio::any_io_executor executor, Connections::Options options, const queue::SealingKey* key);
 
+    void reload(Connections::Options options) { connections_.reload(std::move(options)); }
+
     boost::asio::awaitable<Delivery> deliver(const Parcel& parcel) override;
     void settings_changed(const Snapshot& snapshot) override;
     void refusal_is_known(const Login& login) override;
     boost::asio::awaitable<void> tidy() override;
     void stop() override;
     void abort() override;
+    void give_up(const Progress& stuck) override;
 
 private:
     class Sending;
@@ -31,7 +35,7 @@ private:
 
     Connections connections_;
     const queue::SealingKey* key_;
-    std::set<smtp::Connection*> sending_;
+    std::map<smtp::Connection*, const Progress*> sending_;
     bool stopping_ = false;
 };
 

@@ -24,19 +24,21 @@ std::vector<Owner> owners_with_password(const MailSettings& settings)
     return owners;
 }
 
-std::map<Owner, rules::HoldReason> paused_owners(const queue::StoredSettings& stored, const queue::SealingKey& key)
+void find_paused(Snapshot& snapshot, const queue::StoredSettings& stored, const queue::SealingKey& key)
 {
-    std::map<Owner, rules::HoldReason> paused;
     if (stored.logins.empty())
-        return paused;
+        return;
     for (const Owner& owner : owners_with_password(stored.settings)) {
         const auto login = login_of(owner, stored.settings, key);
         const auto refused = std::ranges::find_if(
             stored.logins, [&](const auto& known) { return login && known.fingerprint == login->fingerprint; });
-        if (refused != stored.logins.end())
-            paused.emplace(owner, reason_from(refused->reason));
+        if (refused == stored.logins.end())
+            continue;
+        snapshot.knowledge.refused_logins.emplace(owner, reason_from(refused->reason));
+        const auto same = [&](const auto& known) { return known.fingerprint == refused->fingerprint; };
+        if (std::ranges::none_of(snapshot.paused_logins, same))
+            snapshot.paused_logins.push_back(*refused);
     }
-    return paused;
 }
 
 } // namespace
@@ -63,7 +65,7 @@ std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, cons
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->knowledge.key_missing = key == nullptr;
     if (key != nullptr)
-        snapshot->knowledge.refused_logins = paused_owners(stored, *key);
+        find_paused(*snapshot, stored, *key);
     for (const auto& sender : stored.senders) {
         const auto mode = mode_from(sender.mode);
         auto from = MailAddress::parse(sender.from);
@@ -71,6 +73,7 @@ std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, cons
             snapshot->knowledge.refused_pairs.push_back({*mode, sender.account, *std::move(from)});
     }
     snapshot->refused_logins = std::move(stored.logins);
+    snapshot->refused_senders = std::move(stored.senders);
     snapshot->settings = std::move(stored.settings);
     return snapshot;
 }

@@ -17,6 +17,8 @@ struct Snapshot {
     MailSettings settings;
     rules::Knowledge knowledge;
     std::vector<queue::RefusedLogin> refused_logins;
+    std::vector<queue::RefusedLogin> paused_logins; // of these, what somebody's settings still name; needs the key
+    std::vector<queue::RefusedSender> refused_senders;
 };
 
 // key: null when the service has none.

@@ -7,10 +7,12 @@
 #include "service/snapshot.hpp"
 #include "transport/content.hpp"
 #include "transport/outcome.hpp"
+#include "transport/progress.hpp"
 #include "transport/smtp/transaction.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -37,6 +39,8 @@ struct Parcel : Letter {
     // Asked just before that, perhaps again for another try: which message may be begun behind this one. Never throws.
     const std::function<std::optional<Letter>()>& next;
     std::unique_ptr<Begun>& begun; // this message, by the delivery of the one before; at the end, `next`'s
+    std::chrono::steady_clock::time_point expires = std::chrono::steady_clock::time_point::max(); // Cause::expired
+    Progress* progress = nullptr;                                                                 // kept up to date
 };
 
 class Transport {
@@ -49,8 +53,9 @@ public:
     virtual void settings_changed(const Snapshot& snapshot) = 0;
     virtual void refusal_is_known(const Login& login) = 0; // all dispatchers know that this login was refused
     virtual boost::asio::awaitable<void> tidy() = 0;       // now and then: closes what is not needed any more
-    virtual void stop() = 0;  // ends what is not past its committing octet (Cause::stopped)
-    virtual void abort() = 0; // ends everything: what is past it is in doubt
+    virtual void stop() = 0;                           // ends what is not past its committing octet (Cause::stopped)
+    virtual void abort() = 0;                          // ends everything: what is past it is in doubt
+    virtual void give_up(const Progress& /*stuck*/) {} // ends the delivery with this one as far as it can
 };
 
 } // namespace mailroom

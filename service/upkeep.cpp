@@ -3,21 +3,52 @@
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace mailroom {
 namespace {
 
-constexpr int step = 1000; // messages in one statement
+void tell_reaped(const queue::Reaped& reaped)
+{
+    for (const auto& [uid, event, note] : reaped.each) {
+        const log::Fields fields{{"uid", uid}, {"note", note}};
+        if (event == "quarantined")
+            log::write(LogLevel::info, "quarantined", {}, fields);
+        else
+            log::write(LogLevel::info, "in_doubt", {}, fields);
+    }
+}
+
+void tell_ended(const std::vector<queue::Expired>& ended)
+{
+    std::size_t late = 0;
+    for (const auto& [uid, user_code, recipients, outcome, note] : ended) {
+        if (outcome != "cancelled")
+            ++late;
+        log::Fields fields{{"uid", uid}};
+        if (!user_code.empty())
+            fields.push_back({"user", user_code});
+        fields.push_back({"recipients", std::int64_t{recipients}});
+        fields.push_back({"note", note});
+        log::write(LogLevel::info, outcome, {}, fields);
+    }
+    if (late > 0)
+        log::warning("messages_expired", "{} messages expired before they could be sent", late);
+}
 
 } // namespace
 
 Upkeep::Upkeep(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places,
-               const Enrollment& enrollment, rules::Policy policy, std::chrono::milliseconds interval,
+               const Enrollment& enrollment, Events& events, rules::Policy policy, std::chrono::milliseconds interval,
                std::function<void()> moved)
     : lane_(lane),
       places_(places),
       enrollment_(enrollment),
+      events_(events),
       policy_(policy),
       interval_(interval),
       moved_(std::move(moved)),
@@ -46,12 +77,12 @@ boost::asio::awaitable<void> Upkeep::run()
 boost::asio::awaitable<void> Upkeep::release()
 {
     for (;;) {
-        const auto job = [](pg::Connection& connection) { return queue::release(connection, step); };
+        const auto job = [](pg::Connection& connection) { return queue::release(connection, most_at_once); };
         auto released = co_await lane_.run<queue::Released>(job);
-        if (!released || released->all == 0 || stopping_)
+        if (events_.upkeep_failed("releasing messages", released) || released->all == 0 || stopping_)
             co_return;
         if (released->held > 0)
-            log::info("released {} held messages: a setting or a status changed", released->held);
+            log::info("released", "released {} held messages: a setting or a status changed", released->held);
         moved_();
     }
 }
@@ -60,44 +91,62 @@ boost::asio::awaitable<void> Upkeep::retry_senders()
 {
     const std::function<pg::DbResult<std::int64_t>(pg::Connection&)> job = queue::retry_senders;
     auto due = co_await lane_.run<std::int64_t>(job);
-    if (due && *due > 0)
-        log::info("{} refused senders are tried again", *due);
+    if (!events_.upkeep_failed("looking for senders to try again", due) && *due > 0)
+        log::info("senders_retried", "{} refused senders are tried again", *due);
 }
 
 boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)
 {
     auto held = co_await places_.of(doubt_hold());
     auto quarantine = co_await places_.of(quarantine_hold());
-    if (!held || !quarantine)
+    if (events_.upkeep_failed("looking up where what is in doubt waits", held) ||
+        events_.upkeep_failed("looking up the quarantine", quarantine))
         co_return;
     if (std::chrono::steady_clock::now() >= next_look_for_orphans_) {
         const std::function<pg::DbResult<std::int64_t>(pg::Connection&)> look = queue::list_orphans;
-        static_cast<void>(co_await lane_.run<std::int64_t>(look)); // what it finds is reaped like the rest
+        auto found = co_await lane_.run<std::int64_t>(look); // what it finds is reaped like the rest
+        events_.upkeep_failed("looking for messages without a dispatcher", found);
         next_look_for_orphans_ = std::chrono::steady_clock::now() + std::chrono::minutes(1);
     }
     const auto resend =
         policy_.doubt == rules::Policy::Doubt::resend_once ? std::optional(policy_.resend_after) : std::nullopt;
     const queue::Doubts doubts{resend, *held, *quarantine};
-    for (;;) {
+    std::string dispatchers;
+    std::int64_t messages = 0;
+    std::int64_t for_operator = 0;
+    while (!stopping_) {
         const auto job = [id, doubts](pg::Connection& connection) { return queue::reap(connection, id, doubts); };
         auto reaped = co_await lane_.run<queue::Reaped>(job);
-        if (!reaped || reaped->messages == 0 || stopping_)
-            co_return;
-        log::warning(
-            "a dispatcher died or was cut off: {} messages that it had are in doubt, {} of them held for an operator",
-            reaped->messages, reaped->held);
+        if (events_.upkeep_failed("reaping the leases of dead dispatchers", reaped) || reaped->messages == 0)
+            break;
+        tell_reaped(*reaped);
+        if (messages == 0)
+            dispatchers = reaped->dispatchers;
+        messages += reaped->messages;
+        for_operator += reaped->held;
         moved_();
     }
+    if (messages > 0)
+        events_.raise({rules::EventKind::dispatcher_died,
+                       dispatchers,
+                       fmt::format("{} died or was cut off: {} messages that it had are in doubt, {} of them held for "
+                                   "an operator",
+                                   dispatchers, messages, for_operator),
+                       {}});
 }
 
 boost::asio::awaitable<void> Upkeep::expire()
 {
     for (;;) {
-        const auto job = [](pg::Connection& connection) { return queue::expire(connection, step); };
-        auto expired = co_await lane_.run<std::int64_t>(job);
-        if (!expired || *expired == 0 || stopping_)
+        const auto job = [limit = expire_step_, max_age = policy_.max_age](pg::Connection& connection) {
+            return queue::expire(connection, limit, max_age);
+        };
+        auto expired = co_await lane_.run<std::vector<queue::Expired>>(job);
+        const bool took_too_long = !expired && expired.error().kind == pg::DbError::Kind::timed_out;
+        expire_step_ = took_too_long ? std::max(expire_step_ / 4, 10) : std::min(expire_step_ * 2, most_at_once);
+        if (events_.upkeep_failed("ending what is past its expiry", expired) || expired->empty() || stopping_)
             co_return;
-        log::warning("{} messages expired before they could be sent", *expired);
+        tell_ended(*expired);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "queue/database_lane.hpp"
 #include "queue/store.hpp"
 #include "service/enrollment.hpp"
+#include "service/events.hpp"
 #include "service/places.hpp"
 #include "service/rules/decide.hpp"
 #include "service/wakeup.hpp"
@@ -21,14 +22,17 @@ class Upkeep {
 public:
     // moved: called when messages went back to be sorted.
     Upkeep(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places,
-           const Enrollment& enrollment, rules::Policy policy, std::chrono::milliseconds interval,
+           const Enrollment& enrollment, Events& events, rules::Policy policy, std::chrono::milliseconds interval,
            std::function<void()> moved);
 
     boost::asio::awaitable<void> run(); // until stop()
     void stop();
     void soon() { wakeup_.wake(); } // a setting changed: a release may be due
+    void follow(const rules::Policy& policy) { policy_ = policy; }
 
 private:
+    static constexpr int most_at_once = 1000; // messages in one statement
+
     boost::asio::awaitable<void> reap(queue::DispatcherId id);
     boost::asio::awaitable<void> retry_senders();
     boost::asio::awaitable<void> release();
@@ -37,10 +41,12 @@ private:
     queue::DatabaseLane& lane_;
     Places& places_;
     const Enrollment& enrollment_;
+    Events& events_;
     rules::Policy policy_;
     std::chrono::milliseconds interval_;
     std::function<void()> moved_;
     Wakeup wakeup_;
+    int expire_step_ = most_at_once;                              // less after a limit that was too short for it
     std::chrono::steady_clock::time_point next_look_for_orphans_; // it reads the whole queue
     bool stopping_ = false;
 };

@@ -7,6 +7,7 @@
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace mailroom::commands {
@@ -127,6 +128,12 @@ std::string text_at(const json::value& object, std::string_view key)
     return json::serialize(*found);
 }
 
+std::int64_t number_at(const json::value& object, std::string_view key)
+{
+    const json::value* const found = object.as_object().if_contains(json::string_view(key.data(), key.size()));
+    return found == nullptr || found->is_null() ? 0 : found->to_number<std::int64_t>();
+}
+
 std::string short_time(std::string_view timestamp)
 {
     if (timestamp.size() < 19)
@@ -145,6 +152,15 @@ std::string grouped(std::int64_t number)
 std::string count_of(std::int64_t number, std::string_view noun)
 {
     return fmt::format("{} {}{}", grouped(number), noun, number == 1 ? "" : "s");
+}
+
+std::string span_of(std::int64_t seconds)
+{
+    if (seconds < 120)
+        return fmt::format("{} s", std::max<std::int64_t>(seconds, 0));
+    if (seconds < 2 * 3600)
+        return fmt::format("{} min", seconds / 60);
+    return seconds < 48 * 3600 ? fmt::format("{} h", seconds / 3600) : fmt::format("{} days", seconds / 86400);
 }
 
 } // namespace mailroom::commands

@@ -69,10 +69,12 @@ Error explained(std::string_view doing, const pg::DbError& error);
 Result<boost::json::object> assignments_json(const std::vector<std::string>& assignments);
 
 void print_json(const boost::json::value& value);
-std::string text_at(const boost::json::value& object, std::string_view key); // missing, null: empty; numbers as text
-std::string short_time(std::string_view timestamp);                          // 2026-11-23 15:04:05Z
+std::string text_at(const boost::json::value& object, std::string_view key);    // missing, null: empty; numbers as text
+std::int64_t number_at(const boost::json::value& object, std::string_view key); // missing, null: 0
+std::string short_time(std::string_view timestamp);                             // 2026-11-23 15:04:05Z
 
 std::string grouped(std::int64_t number);                         // 12,345
 std::string count_of(std::int64_t number, std::string_view noun); // 1 message, 12,345 messages
+std::string span_of(std::int64_t seconds);                        // 59 s, 90 min, 3 h, 2 days
 
 } // namespace mailroom::commands

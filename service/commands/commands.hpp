@@ -18,6 +18,19 @@ int adopt(const Options& options);
 int config_check(const Options& options);
 int config_new_key(const Options& options, const std::string& path);
 
+enum class MailServers { contact, leave };
+struct Examination {
+    std::vector<std::string> accounts; // whose servers to contact: general, or codes of users; empty: all
+    MailServers servers = MailServers::contact;
+};
+int doctor(const Options& options, const Examination& examination);
+
+struct Watching {
+    std::chrono::milliseconds interval{2'000};
+    bool once = false; // one page and no more, as where standard output is no terminal
+};
+int top(const Options& options, const Watching& watching);
+
 // Whose settings: general, or a user, form or model with its code.
 struct Target {
     std::string kind;
@@ -77,6 +90,14 @@ int operate(const Options& options, const Operation& operation);
 
 int batch_list(const Options& options);
 int batch_change(const Options& options, const std::string& action, const std::string& name, Consent consent);
+
+struct EventFilter {
+    bool all = false;  // also what has ended
+    std::string since; // 2h, "3 days": what was open at some time in so long an interval; empty: no matter
+    std::int64_t limit = 100;
+    bool follow = false; // and what begins and ends from now on
+};
+int events(const Options& options, const EventFilter& filter);
 
 // Limits of a server, for one login or for each that has none of its own (*).
 struct LimitTarget {

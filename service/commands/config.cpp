@@ -1,29 +1,37 @@
-#include "queue/migrate.hpp"
 #include "queue/seal.hpp"
 #include "service/commands/commands.hpp"
+#include "service/doctor/database.hpp"
+#include "service/doctor/machine.hpp"
 #include "service/host/key_source.hpp"
 #include "transport/tls.hpp"
 
 #include <boost/json/array.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace mailroom::commands {
 namespace {
 
-// What can be checked without starting: the key, the authorities, the database with its schema and its name.
+// What must be right before anything starts: the key, the authorities, the log, the database with its schema and its
+// name. It is the part of what a doctor looks at that `serve` would not start with.
 std::vector<std::string> problems_around(const ServiceFile& file, const Options& options)
 {
+    const std::string& database = options.database.empty() ? file.database.connection : options.database;
+    doctor::Findings findings{doctor::about_key(host::sealing_key(file)),
+                              doctor::about_authorities(file, tls::ClientContext::make(file.tls.ca_file))};
+    const auto append = [&findings](doctor::Findings more) { std::ranges::move(more, std::back_inserter(findings)); };
+    append(doctor::examine_log(file.log));
+    doctor::Visit visit = doctor::visit({database, "mailroom", {}, file.database.pooled});
+    const bool takes_writes = visit.findings.front().level == doctor::Level::ok;
+    append(std::move(visit.findings));
+    if (visit.connection && takes_writes)
+        append(doctor::examine_schema(*visit.connection, file.installation.name));
     std::vector<std::string> problems;
-    if (const auto key = host::sealing_key(file); !key)
-        problems.push_back(key.error().text);
-    if (const auto tls = tls::ClientContext::make(file.tls.ca_file); !tls)
-        problems.push_back(tls.error().text);
-    auto connection = connect(options);
-    if (!connection) {
-        problems.push_back(connection.error().text);
-    } else if (const auto ours = queue::check_installation(*connection, file.installation.name); !ours) {
-        problems.push_back(ours.error().text);
-    }
+    for (const auto& finding : findings)
+        if (finding.level == doctor::Level::problem)
+            problems.push_back(finding.text + (finding.remedy.empty() ? "" : "\n  " + finding.remedy));
     return problems;
 }
 

@@ -115,7 +115,7 @@ void print_story(const json::value& story)
     for (const char* key : {"reason", "subject", "remedy", "category", "user_code", "form", "model", "batch",
                             "document", "lane", "posted_by", "attachments"})
         print_line(key, text_at(story, key));
-    for (const char* key : {"enqueued_at", "next_attempt", "expires_at", "ended_at"})
+    for (const char* key : {"enqueued_at", "put_off_since", "next_attempt", "expires_at", "ended_at"})
         print_line(key, short_time(text_at(story, key)));
     print_line("in line", line_words(story.at("line")));
     for (const auto& recipient : story.at("recipients").as_array()) {

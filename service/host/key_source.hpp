@@ -1,4 +1,4 @@
-// Where the sealing key comes from: the settings file, or systemd's credentials.
+// Where the sealing key comes from: systemd's credentials, or the settings file.
 #pragma once
 
 #include "config/service_file.hpp"

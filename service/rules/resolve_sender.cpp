@@ -135,14 +135,6 @@ Sender sender_in(const Case& c, Mode mode)
     return sender_for(*c.kind, kind_of(c), c.settings.general);
 }
 
-Security security_of(const SmtpServer& server)
-{
-    constexpr int implicit_tls_port = 465; // RFC 8314 section 7.3
-    if (!server.use_ssl)
-        return Security::none;
-    return server.port.number() == implicit_tls_port ? Security::implicit_tls : Security::starttls;
-}
-
 // as(account, from) with smtp; nothing is missing.
 Identity identity_of(const Sender& sender)
 {

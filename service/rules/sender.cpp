@@ -111,6 +111,14 @@ Sender sender_for(const DocumentKind& kind, Subject::Kind which, const General& 
     return sender;
 }
 
+Security security_of(const SmtpServer& server)
+{
+    constexpr int implicit_tls_port = 465; // RFC 8314 section 7.3
+    if (!server.use_ssl)
+        return Security::none;
+    return server.port.number() == implicit_tls_port ? Security::implicit_tls : Security::starttls;
+}
+
 Subject subject_of(const User& user, std::string_view field)
 {
     return {Subject::Kind::user, user.id, user.code, std::string(field)};

@@ -32,6 +32,8 @@ Sender sender_of(const User& user, Mode mode, const General& general);
 Sender sender_for_mobile(const General& general);
 Sender sender_for(const DocumentKind& kind, Subject::Kind which, const General& general); // a Row's or a Model's From
 
+Security security_of(const SmtpServer& server);
+
 Subject subject_of(const User& user, std::string_view field = {});
 Subject subject_of(const DocumentKind& kind, Subject::Kind which, std::string_view field = {});
 Subject subject_of_general(std::string_view field = {});

@@ -49,6 +49,7 @@ std::size_t count(std::string_view text, std::string_view word)
 // One acquire, as a sender does it.
 struct Asked {
     std::optional<Connections::Acquired> answer;
+    Progress progress;
 
     bool has_session() const { return answer && std::holds_alternative<Connections::Session>(*answer); }
     Connections::Session& session() { return std::get<Connections::Session>(*answer); }
@@ -61,7 +62,7 @@ struct Asked {
 
 asio::awaitable<void> acquire(Connections& connections, Login login, Prefer prefer, std::shared_ptr<Asked> asked)
 {
-    asked->answer = co_await connections.acquire(login, prefer);
+    asked->answer = co_await connections.acquire(login, prefer, &asked->progress);
 }
 
 asio::awaitable<void> give_back(Connections& connections, Login login, std::unique_ptr<smtp::Connection> connection,
@@ -94,11 +95,15 @@ protected:
     void start(std::vector<Script> scripts, std::chrono::milliseconds idle = 1h)
     {
         peer.emplace(io, std::move(scripts));
-        connections.emplace(io.get_executor(),
-                            Connections::Options{.tls = nullptr,
-                                                 .client_name = smtp::ClientName::make("erp.example.com").value(),
-                                                 .timeouts = {},
-                                                 .idle = idle});
+        connections.emplace(io.get_executor(), options(idle));
+    }
+
+    static Connections::Options options(std::chrono::milliseconds idle)
+    {
+        return {.tls = nullptr,
+                .client_name = smtp::ClientName::make("erp.example.com").value(),
+                .timeouts = {},
+                .idle = idle};
     }
 
     Login login(const std::string& name = "anna", std::uint8_t fingerprint = 1) const
@@ -178,6 +183,27 @@ TEST_F(ConnectionsTest, OpensAFreshSessionForWhoAsksForOne)
     ASSERT_TRUE(fresh.has_session());
     EXPECT_FALSE(fresh.session().reused);
     EXPECT_EQ(peer->connections(), 2U);
+}
+
+TEST_F(ConnectionsTest, AfterAReloadNoSessionOfBeforeIsUsedAgain)
+{
+    start({open_to_the_end, open_to_the_end, open_to_the_end});
+    put_back(answer(login()), login());
+    connections->reload(options(1h)); // while nobody uses it
+    Asked& second = ask(login());
+    tidy();
+    run_until([&] { return second.answer.has_value(); });
+    ASSERT_TRUE(second.has_session());
+    EXPECT_FALSE(second.session().reused);
+    connections->reload(options(1h)); // while somebody does
+    EXPECT_FALSE(connections->is_current(*second.session().connection));
+    put_back(second, login());
+    Asked& third = answer(login());
+    ASSERT_TRUE(third.has_session());
+    EXPECT_FALSE(third.session().reused);
+    EXPECT_EQ(peer->connections(), 3U);
+    put_back(third, login());
+    EXPECT_TRUE(answer(login()).session().reused) << "of the present settings";
 }
 
 TEST_F(ConnectionsTest, ClosesIdleSessionsAtTheSameTime)
@@ -421,6 +447,27 @@ TEST_F(ConnectionsTest, StopsNoOtherLoginForTheTroubleOfOne)
     start({busy, open_to_the_end});
     EXPECT_FALSE(answer(login("anna", 1)).has_session());
     EXPECT_TRUE(answer(login("bert", 2)).has_session());
+}
+
+TEST_F(ConnectionsTest, AnOpeningThatIsGivenUpEndsForAllWhoWaitForItAndForNobodyElse)
+{
+    start({greeted + Script{Stall{}}, open_to_the_end});
+    Asked& stuck = ask(login());
+    run_until([&] { return count(peer->heard(), "AUTH") == 1; });
+    Asked& behind = ask(login());
+    Asked& other = ask(login("bert", 2)); // is not greeted yet
+    io.poll();
+    connections->give_up(behind.progress); // has no opening
+    io.poll();
+    EXPECT_FALSE(stuck.answer || behind.answer);
+    connections->give_up(stuck.progress);
+    run_until([&] { return stuck.answer && behind.answer; });
+    EXPECT_EQ(stuck.cause(), Cause::timed_out);
+    EXPECT_EQ(behind.cause(), Cause::timed_out);
+    EXPECT_FALSE(other.answer);
+    peer->release();
+    run_until([&] { return other.answer.has_value(); });
+    EXPECT_TRUE(other.has_session());
 }
 
 // ---- Stopping ----

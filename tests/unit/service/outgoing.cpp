@@ -343,6 +343,28 @@ TEST_F(RecordOf, TellsNothingOfAMessageThatAStopHandedBack)
     EXPECT_EQ(suspension(rules::RetryAt{0ms, false}).event, "returned");
 }
 
+TEST_F(RecordOf, PromisesNoNextAttemptOfWhatExpired)
+{
+    delivery.outcome.cause = Cause::expired;
+    EXPECT_THAT(suspension(rules::RetryAt{60s, false}).note, testing::HasSubstr("not sent any more"));
+}
+
+TEST(ExpiryOf, IsTheEarlierOfItsOwnAndOfTheAgeLimitCountedFromWhenItWasFirstPutOff)
+{
+    const auto now = std::chrono::steady_clock::now();
+    queue::Claimed claimed;
+    EXPECT_EQ(expiry_of(claimed, 120h, now), std::chrono::steady_clock::time_point::max()) << "never put off";
+    claimed.put_off_for = 20h;
+    EXPECT_EQ(expiry_of(claimed, 120h, now), now + 100h);
+    EXPECT_EQ(expiry_of(claimed, 0ms, now), std::chrono::steady_clock::time_point::max()) << "no limit";
+    EXPECT_LE(expiry_of(claimed, 20h, now), now);
+    claimed.expires_in = 1h;
+    EXPECT_EQ(expiry_of(claimed, 120h, now), now + 1h);
+    EXPECT_EQ(expiry_of(claimed, 0ms, now), now + 1h);
+    claimed.expires_in = -1ms;
+    EXPECT_LT(expiry_of(claimed, 120h, now), now);
+}
+
 TEST_F(RecordOf, HoldsInThePlaceOfTheHold)
 {
     const rules::Hold hold{rules::HoldReason::auth_failed,

@@ -242,6 +242,68 @@ TEST_F(RoutesTest, CountTheTroublesInARowOfAnAccount)
     EXPECT_EQ(route().troubles, 0);
 }
 
+TEST_F(RoutesTest, SayThatTheTroubleOfAnAccountIsLongUntilItsServerAnswersAgain)
+{
+    for (int minute = 0; minute < 8; ++minute) {
+        EXPECT_EQ(route().is_troubled_for_long(now), minute >= 5) << minute;
+        push(route(), Lane::normal, 1);
+        ASSERT_TRUE(routes.pop(now));
+        route().troubled(seconds(60), minute < 4 ? "no answer" : "still no answer", now);
+        route().end(1, Route::Ended::troubled, now);
+        now += seconds(60);
+    }
+    EXPECT_EQ(route().trouble, "still no answer");
+    push(route(), Lane::normal, 1);
+    ASSERT_TRUE(routes.pop(now));
+    route().end(1, Route::Ended::unserved, now);
+    EXPECT_FALSE(route().is_troubled_for_long(now));
+}
+
+TEST_F(RoutesTest, ForgetTheTroubleOfAnAccountForWhichNothingWaitsAnyMore)
+{
+    push(route(), Lane::normal, 1);
+    ASSERT_TRUE(routes.pop(now));
+    Routes::parked(route(), Lane::normal, now);
+    route().troubled(seconds(60), "no answer", now);
+    route().end(1, Route::Ended::troubled, now);
+    const auto look_for = [this](seconds time) {
+        for (const auto end = now + time; now < end; now += seconds(1))
+            route().watch(now);
+    };
+    look_for(seconds(240));
+    EXPECT_EQ(route().troubles, 1) << "something is parked";
+    route().parked.fill(false); // it was cancelled
+    look_for(seconds(30));
+    EXPECT_EQ(route().troubles, 1) << "it may be on its way to its route";
+    look_for(seconds(60));
+    EXPECT_FALSE(route().is_troubled_for_long(now));
+    EXPECT_EQ(route().troubles, 0) << "the next trouble is the first again";
+}
+
+TEST_F(RoutesTest, KeepATroubleWhileTheAccountIsBlocked)
+{
+    push(route(), Lane::normal, 1);
+    ASSERT_TRUE(routes.pop(now));
+    route().troubled(seconds(600), "no answer", now);
+    route().end(1, Route::Ended::troubled, now);
+    now += seconds(590);
+    route().watch(now);
+    EXPECT_TRUE(route().is_troubled_for_long(now));
+}
+
+TEST_F(RoutesTest, ForgetAPauseOnceWhenNothingCameForLongerThanWhatMetItIsPutOff)
+{
+    route().pause_is_told = true;
+    push(route(), Lane::normal, 1);
+    now += std::chrono::hours(2);
+    EXPECT_EQ(route().watch(now), Route::Pause::goes_on) << "a message is ready";
+    ASSERT_TRUE(routes.pop(now));
+    route().end(1, Route::Ended::troubled, now);
+    EXPECT_EQ(route().watch(now + std::chrono::minutes(19)), Route::Pause::goes_on) << "the message is put off";
+    EXPECT_EQ(route().watch(now + std::chrono::minutes(31)), Route::Pause::is_over);
+    EXPECT_EQ(route().watch(now + std::chrono::minutes(32)), Route::Pause::goes_on) << "it is told once";
+}
+
 TEST_F(RoutesTest, GiveAnAccountFewerConnectionsForAWhileWhenSomeWorkAndOthersAreRefused)
 {
     push(route(), Lane::normal, 100);

@@ -84,5 +84,37 @@ TEST_F(WakeupTest, EndsByItselfWhenTheTimeIsOver)
     EXPECT_EQ(ended, 3);
 }
 
+TEST_F(WakeupTest, IsNotAwayBeforeItsWaitShouldHaveEnded)
+{
+    const auto before = Wakeup::Clock::now();
+    start(1h, 1);
+    EXPECT_GE(wakeup.away_since(), before + 1h);
+}
+
+TEST_F(WakeupTest, IsAwaySinceItWasWokenAndDidNotCome)
+{
+    start(1h, 1);
+    wakeup.wake();
+    const auto woken = wakeup.away_since();
+    EXPECT_LE(woken, Wakeup::Clock::now());
+    wakeup.wake();
+    EXPECT_EQ(wakeup.away_since(), woken) << "another call is no sign of life";
+    settle();
+    EXPECT_GE(wakeup.away_since(), woken);
+}
+
+TEST_F(WakeupTest, IsAwayAtItsWorkSinceItsLastWait)
+{
+    start(0ms, 1);
+    io.restart();
+    io.run();
+    const auto since = wakeup.away_since();
+    EXPECT_LE(since, Wakeup::Clock::now());
+    wakeup.wake();
+    EXPECT_EQ(wakeup.away_since(), since) << "it works, and was called meanwhile";
+    wakeup.came_by();
+    EXPECT_GE(wakeup.away_since(), since);
+}
+
 } // namespace
 } // namespace mailroom

@@ -1,0 +1,48 @@
+// What can be told of this machine without the database: the settings file, the sealing key, the authorities, the log,
+// names. Functions called about_... judge what others found out; `config check` uses some of them.
+#pragma once
+
+#include "config/service_file.hpp"
+
+#include "queue/seal.hpp"
+#include "service/doctor/finding.hpp"
+#include "transport/tls.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mailroom::doctor {
+
+// Every problem of the file; who else may read or write it.
+Findings about_settings(const std::string& path, const boost::system::result<ServiceFile, Problems>& file);
+
+Finding about_key(const Result<std::optional<queue::SealingKey>>& key);
+Finding about_authorities(const ServiceFile& file, const Result<tls::ClientContext>& authorities);
+
+Findings examine_log(const ServiceFile::Log& log); // whether it can be written, and how much room there is
+
+// Less than 512 MiB is a warning, less than 16 MiB a problem; both ours.
+Finding about_space(std::string_view folder, std::uintmax_t free_octets);
+
+struct LookedUp {
+    std::string name;
+    std::size_t addresses = 0;
+    std::chrono::milliseconds took{};
+    std::string error; // empty: it was found
+};
+// How many addresses a name has; may take as long as it likes, and runs on a thread of its own.
+using Resolve = std::function<Result<std::size_t>(const std::string& name)>;
+Result<std::size_t> resolve(const std::string& name); // by this machine's DNS
+
+// One after the other, each for at most 10 s, ours; after two that took so long the others are left out. What does not
+// answer in time is left running: nobody waits for it.
+std::vector<LookedUp> look_up(const std::vector<std::string>& names, const Resolve& resolve = doctor::resolve,
+                              std::chrono::milliseconds limit = std::chrono::seconds(10));
+Finding about_name(const LookedUp& name); // more than 2 s is a warning, ours
+
+} // namespace mailroom::doctor
