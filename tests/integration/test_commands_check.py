@@ -10,7 +10,7 @@ from psycopg2.extensions import make_dsn
 from erp import Erp
 
 COMMANDS = [["serve"], ["migrate"], ["adopt"], ["config", "check"], ["config", "new-key"], ["account", "list"], ["account", "set"],
-            ["account", "password"], ["account", "probe"], ["send"], ["queue"], ["show"]]
+            ["account", "password"], ["account", "probe"], ["send"], ["queue"], ["show"], ["doctor"], ["top"]]
 
 
 @pytest.fixture
@@ -140,6 +140,14 @@ def test_authorities_that_are_not_there_are_told(erp, mailroom):
     for command in (["config", "check"], ["serve"]):
         done = mailroom.run(*command, check=False)
         assert done.code == 1 and "/no/such/ca.pem" in done.err
+
+
+def test_a_log_that_cannot_be_written_is_told(erp, mailroom):
+    """As by `serve`, which would not start."""
+    mailroom.configure("log", file=str(mailroom.directory / "no such folder" / "log"))
+    for command in (["config", "check"], ["serve"]):
+        done = mailroom.run(*command, check=False)
+        assert done.code == 1 and "no such folder" in done.err, command
 
 
 def test_with_json_an_error_is_json_too(erp, mailroom):

@@ -93,7 +93,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(erp, mailroom, datab
     uids = enqueue(erp, server, 5)
     database.cluster.stop()
     try:
-        daemon = mailroom.start(ready="waiting for it")
+        daemon = mailroom.start(ready="nothing new is sent")
         assert "cannot connect to the database" in daemon.log() and daemon.running
     finally:
         database.cluster.start()

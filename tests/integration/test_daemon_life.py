@@ -145,7 +145,7 @@ def test_messages_that_are_past_their_time_end_as_expired_wherever_they_wait(erp
     mailroom.configure("dispatcher", lease="2s")  # its sweep comes four times in a lease
     erp.relay("ANNA", server)
     soon = (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat()
-    with mailroom.daemon():
+    with mailroom.daemon() as daemon:
         held = erp.enqueue(user="NOBODY", **letter(expires_at=soon))
         scheduled = erp.enqueue(user="ANNA", **letter(not_before=(datetime.now(timezone.utc) + timedelta(minutes=30)).isoformat(),
                                                       expires_at=soon))
@@ -155,6 +155,8 @@ def test_messages_that_are_past_their_time_end_as_expired_wherever_they_wait(erp
         erp.database.rows("UPDATE mailroom.queue SET expires_at = clock_timestamp()")
         erp.wait_for([held, scheduled], "expired")
         assert [r["state"] for r in erp.story(held)["recipients"]] == ["expired"]
+        for uid in (held, scheduled):
+            daemon.wait_for_line(f" info expired: uid={uid} user=")
     daemonless = erp.enqueue(user="ANNA", **letter(expires_at=soon))
     erp.database.rows("UPDATE mailroom.queue SET expires_at = clock_timestamp()")
     with mailroom.daemon():
@@ -192,6 +194,6 @@ def test_a_database_of_another_installation_is_left_alone(erp, mailroom, server)
         wait_until(lambda: "belongs to the installation" in daemon.log(), 20, "the heartbeat that sees it")
         after = erp.enqueue(user="ANNA", **letter())
         erp.database.rows("NOTIFY mailroom_wake")
-        wait_until(lambda: "nothing is sent" in daemon.log(), 5, "its refusal")
+        wait_until(lambda: "nothing new is sent" in daemon.log(), 5, "its refusal")
         assert erp.states()[after] == ("ready", "")
     assert len(server.seen.messages) == 1

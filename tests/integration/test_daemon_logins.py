@@ -73,7 +73,7 @@ def test_a_password_that_is_wrong_again_pauses_again_after_one_more_attempt(erp,
         uids = erp.enqueue_many([{"user": "ANNA", **letter()}] * 20)
         erp.wait_for(uids, "held", "auth_failed")
         erp.password("user", "ANNA", secret="wrong as well")
-        daemon.wait_for_line("is paused", count=2)
+        daemon.wait_for_line("is paused", count=3)  # told, over, told again
         erp.wait_for(uids, "held", "auth_failed")
     assert [accepted for _, _, accepted in server.seen.logins] == [False, False]
 
@@ -84,7 +84,7 @@ def test_a_probe_tries_the_same_password_once_more(erp, mailroom, server):
         uids = erp.enqueue_many([{"user": "ANNA", **letter()}] * 20)
         erp.wait_for(uids, "held", "auth_failed")
         assert mailroom.json("account", "probe", "user", "ANNA")["probing"] == "user ANNA"
-        daemon.wait_for_line("is paused", count=2)
+        daemon.wait_for_line("is paused", count=3)  # told, over, told again
         erp.wait_for(uids, "held", "auth_failed")
         assert len(server.seen.logins) == 2
         server.users[ANNA] = "changed by its provider"

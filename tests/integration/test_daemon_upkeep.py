@@ -78,6 +78,57 @@ def test_a_daemon_of_another_installation_clears_away_nothing(erp, mailroom):
     assert erp.database.value("SELECT content_generation FROM mailroom.installation") == 0
 
 
+def test_a_step_that_fails_for_one_ring_is_told_although_it_works_for_the_other(erp, mailroom):
+    days_pass(erp, 400)
+    erp.database.rows("ALTER FUNCTION mailroom.turn_ring(text, interval) RENAME TO really_turn")
+    definition = erp.database.value("SELECT pg_get_functiondef('mailroom.really_turn(text, interval)'::regprocedure)")
+    head = definition[:definition.index("LANGUAGE")].replace("really_turn", "turn_ring")
+    erp.database.rows(head + """ LANGUAGE plpgsql AS $$
+        BEGIN
+            IF turned = 'content' THEN RAISE EXCEPTION USING MESSAGE = E'the disk is full\\u009B2J\\u202E'; END IF;
+            SELECT * INTO opened, stuck FROM mailroom.really_turn(turned, retention);
+        END $$""")
+    with mailroom.daemon() as daemon:
+        daemon.wait_for_line("of history")
+        [told] = wait_until(lambda: mailroom.json("events")["events"], 30, "an event")
+        assert (told["id"], told["subject"]) == ("upkeep_failed", "opening a generation of content")
+        assert "the disk is full?2J?" in told["text"], "nothing in it steers a terminal"
+        assert "it is over" not in daemon.log()
+
+
+def test_an_expiry_that_always_fails_is_told_and_is_over_when_it_works(erp, mailroom):
+    erp.database.rows("CREATE FUNCTION mailroom.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$")
+    erp.database.rows("CREATE TRIGGER refuse BEFORE INSERT ON mailroom.log FOR EACH ROW WHEN (NEW.outcome = 'expired') EXECUTE FUNCTION mailroom.refuse()")
+    uid = erp.enqueue(**letter())
+    erp.database.rows("UPDATE mailroom.queue SET expires_at = clock_timestamp() - interval '1 second'")
+    with mailroom.daemon() as daemon:
+        daemon.wait_for_line("ending what is past its expiry failed")
+        [told] = wait_until(lambda: mailroom.json("events")["events"], 30, "an event")
+        assert (told["id"], told["subject"]) == ("upkeep_failed", "ending what is past its expiry") and "not now" in told["text"]
+        erp.database.rows("DROP TRIGGER refuse ON mailroom.log")
+        daemon.wait_for_line("it is over: ending what is past its expiry failed")
+        erp.wait_for(uid, "expired")
+        assert daemon.log().count("ending what is past its expiry failed") == 2, "told once, and once that it is over"
+
+
+@pytest.mark.skipif(not os.environ.get("MAILROOM_LONG"), reason="takes a minute; MAILROOM_LONG=1 runs it")
+def test_a_transaction_that_goes_on_with_another_horizon_is_told_once_and_over_when_it_ends(erp, mailroom):
+    """A reader's horizon is that of its present statement; the view gives it another one at each look."""
+    erp.database.rows("ALTER VIEW mailroom.pins RENAME TO young_pins")
+    erp.database.rows("CREATE VIEW mailroom.pins AS SELECT kind, subject, user_name, application_name, state, since - interval '1 hour' AS since,"
+                      " pg_current_xact_id()::xid AS horizon, transactions, remedy FROM mailroom.young_pins")
+    with contextlib.closing(erp.database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT pg_current_xact_id()")
+        with mailroom.daemon() as daemon:
+            daemon.wait_for_line("dead rows of the queue cannot be removed: transaction")
+            with pytest.raises(AssertionError):
+                daemon.wait_for_line("it is over", timeout=40)
+            cursor.execute("ROLLBACK")
+            daemon.wait_for_line("it is over: dead rows of the queue cannot be removed: transaction", timeout=60)
+            assert daemon.log().count("cannot be removed") == 2
+
+
 @pytest.mark.skipif(not os.environ.get("MAILROOM_LONG"), reason="takes two minutes; MAILROOM_LONG=1 runs it")
 def test_a_daemon_tells_when_a_transaction_pins_dead_rows_and_when_it_ends(erp, mailroom):
     """The owner's daemon sees since when the transaction of the same login is open."""
@@ -89,8 +140,8 @@ def test_a_daemon_tells_when_a_transaction_pins_dead_rows_and_when_it_ends(erp, 
             line = next(line for line in daemon.log().splitlines() if "cannot be removed" in line)
             assert "application month end" in line and "idle in transaction" in line and f"pid {connection.info.backend_pid}" in line
             cursor.execute("ROLLBACK")
-            daemon.wait_for_line("dead rows of the queue can be removed again: transaction", timeout=60)
-            assert daemon.log().count("cannot be removed") == 1
+            daemon.wait_for_line("it is over: dead rows of the queue cannot be removed: transaction", timeout=60)
+            assert daemon.log().count("cannot be removed") == 2, "told once, and once that it is over"
 
 
 def test_a_daemon_vacuums_the_queue_when_autovacuum_does_not(erp, mailroom):

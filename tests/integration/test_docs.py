@@ -1,37 +1,23 @@
-"""What the documentation says is so: its SQL and its settings files work, and its lists of settings are the program's.
+"""What the documentation says is so: its SQL and its settings files work, and its lists of settings are the program's."""
 
-A block of SQL or TOML says in an HTML comment above it how it is meant: `as LOGIN`, `enqueues N`, `before migrate`, `passes config check`.
-"""
-
-import contextlib
 import json
+import math
 import os
 import re
 import shlex
 import subprocess
-from pathlib import Path
 
 import pytest
-from psycopg2 import extras
 
-from machine import private_directory
+from documentation import PAGES, ROOT, Reader, blocks
 from mailroom_program import Mailroom
 from postgres import PrivatePostgres
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
-README = (ROOT / "README.md").read_text()
+ERP = (ROOT / "docs" / "erp.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-BLOCK = re.compile(r"(?:<!-- (?P<how>[^>]*) -->\n)?```(?P<language>sql|toml)\n(?P<text>.*?)```", re.DOTALL)
 KINDS = {"general": "General", "user": "User", "row": "Form", "model": "Form"}  # the headings of their tables
-
-
-def blocks(language):
-    """(place, how, text) of every block of all pages, README first."""
-    pages = sorted(PAGES, key=lambda page: page.name != "README.md")
-    return [(f"{page.name}:{page.read_text()[:found.start('text')].count(chr(10)) + 1}", found["how"] or "", found["text"])
-            for page in pages for found in BLOCK.finditer(page.read_text()) if found["language"] == language]
+UNTIL_THE_SCHEMA = ("2. Database and logins", "3. Settings and key", "4. Schema")  # of getting-started.md
 
 
 def table_rows(text):
@@ -40,73 +26,64 @@ def table_rows(text):
 
 
 class Installation:
-    """Made as the README says, block by block, by a program that nobody has configured."""
+    """Made as getting-started.md says, until nobody has configured anything; `program` runs commands on it."""
 
-    def __init__(self, executable, cluster):
-        self.cluster = cluster
-        self.cluster.create_role("erp_owner")
-        self.cluster.create_database("erp", owner="erp_owner")
-        self.cluster.execute("ALTER ROLE erp_owner PASSWORD 'change me'")
-        self.run_sql(lambda how: "before migrate" in how)
-        self.directory = private_directory("docs")
-        self.program = Mailroom(executable, self.dsn("mailroom"), "/dev/null", self.directory)
-        del self.program.settings["tls"]
-        self.program.run("config", "new-key", self.program.key_file)
-        self.program.run("--database", self.dsn("erp_owner"), "migrate")
+    def __init__(self, executable, cluster, ca_file):
+        self.reader = Reader(executable, cluster, ca_file)
+        self.reader.follow("getting-started.md", UNTIL_THE_SCHEMA)
+        self.directory = self.reader.directory
+        self.program = Mailroom(executable, self.dsn("mailroom"), ca_file, self.directory, {"installation": {"name": "production"}})
+        self.program.settings["secrets"]["key_file"] = str(self.directory / "etc" / "key")
 
     def dsn(self, login):
-        return self.cluster.dsn() + " dbname=erp" if login == "superuser" else self.cluster.dsn(login, "change me", "erp")
+        return self.reader.cluster.dsn(login, "change me", "erp")
 
     def query(self, login, statement):
-        connection = self.cluster.connect(database="erp") if login == "superuser" else self.cluster.connect(login, "change me", "erp")
-        with contextlib.closing(connection), connection.cursor(cursor_factory=extras.RealDictCursor) as cursor:
-            cursor.execute(statement)
-            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+        return self.reader.query(login, statement)
 
     def enqueued(self):
-        [row] = self.query("superuser", "SELECT CASE WHEN to_regclass('mailroom.content') IS NULL THEN 0 ELSE 1 END AS there")
-        return self.query("superuser", "SELECT count(*) AS n FROM mailroom.content")[0]["n"] if row["there"] else 0
+        return self.query("superuser", "SELECT count(*) AS n FROM mailroom.content")[0]["n"]
 
-    def run_sql(self, wanted):
-        for place, how, text in blocks("sql"):
-            login = re.match(r"as (\w+)", how)
-            assert login, f"{place}: a comment above the block must say as which login it runs"
-            if not wanted(how):
+    def run_sql(self):
+        """All SQL of all pages, in the order of reading, but what has made this installation."""
+        for block in blocks("sql"):
+            if block.section in UNTIL_THE_SCHEMA:
                 continue
             before = self.enqueued()
-            self.query(login[1], text)
-            promised = re.search(r"enqueues (\d+)", how)
-            assert self.enqueued() - before == (int(promised[1]) if promised else 0), f"{place} enqueued something else than it says"
+            self.reader.run_sql(block)
+            promised = re.search(r"enqueues (\d+)", block.how)
+            assert self.enqueued() - before == (int(promised[1]) if promised else 0), f"{block.place} enqueued something else than it says"
 
 
 @pytest.fixture(scope="module")
-def installation(build_directory):
+def installation(build_directory, certificates):
     with PrivatePostgres(fsync=False) as cluster:
-        yield Installation(build_directory / "service" / "mailroom", cluster)
+        yield Installation(build_directory / "service" / "mailroom", cluster, certificates.ca_file)
 
 
 @pytest.fixture(scope="module")
-def fresh(build_directory):
+def fresh(build_directory, certificates):
     """One whose settings nobody has touched, whatever the order of the tests."""
     with PrivatePostgres(fsync=False) as cluster:
-        yield Installation(build_directory / "service" / "mailroom", cluster)
+        yield Installation(build_directory / "service" / "mailroom", cluster, certificates.ca_file)
 
 
 @pytest.fixture(scope="module")
 def executed(installation):
     """After all SQL of all pages, in the order of reading."""
-    installation.run_sql(lambda how: "before migrate" not in how)
+    installation.program.run("account", "set", "form", "HELLO", "from=erp@example.com", "mode=general")  # a command of getting-started.md
+    installation.run_sql()
     return installation
 
 
 def test_all_sql_of_the_documentation_runs_as_the_login_that_it_is_for(executed):
     depth = executed.query("mailroom", "SELECT category, lane, batch FROM mailroom.depth ORDER BY enqueued_at")
-    assert [row["category"] for row in depth] == ["standard", "mass", "mass", "mass", "standard", "mass"]
-    assert [row["lane"] for row in depth] == ["normal", "bulk", "bulk", "bulk", "normal", "bulk"]
+    assert [row["category"] for row in depth] == ["standard", "standard", "mass", "mass", "mass", "standard", "mass", "mass"]
+    assert [row["lane"] for row in depth] == ["normal", "normal", "bulk", "bulk", "bulk", "normal", "bulk", "normal"]
 
 
-def test_the_account_commands_of_the_readme_work(executed):
-    commands = [shlex.split(line, comments=True)[1:] for line in README.splitlines() if line.startswith("    mailroom account ")]
+def test_the_account_commands_of_the_configuration_work(executed):
+    commands = [shlex.split(line, comments=True)[1:] for line in CONFIGURATION.splitlines() if line.startswith("    mailroom account ")]
     assert len(commands) >= 6
     for command in commands:
         executed.program.run(*command, input="a secret\n" if command[1] == "password" else None)
@@ -115,12 +92,10 @@ def test_the_account_commands_of_the_readme_work(executed):
     assert accounts["users"][0]["from"] == "Anna Škoda <anna@example.com>"
 
 
-@pytest.mark.parametrize("place, how, text", blocks("toml"), ids=[place for place, _, _ in blocks("toml")])
-def test_a_settings_file_of_the_documentation_passes_the_check(executed, certificates, place, how, text):
-    assert how == "passes config check"
+@pytest.mark.parametrize("block", [block for block in blocks("toml") if block.wants("passes config check")], ids=lambda block: block.place)
+def test_a_settings_file_of_the_documentation_passes_the_check(executed, certificates, block):
     connection = f"connection = {json.dumps(executed.dsn('mailroom'))}"
-    text = re.sub(r"^connection = .*$", lambda _: connection, text, flags=re.MULTILINE)
-    text = text.replace("/etc/mailroom/key", str(executed.program.key_file)).replace('"production"', '"test"')
+    text = re.sub(r"^connection = .*$", lambda _: connection, executed.reader.here(block.text), flags=re.MULTILINE)
     file = executed.directory / "example.toml"
     file.write_text(text)
     trust = {**os.environ, "SSL_CERT_FILE": str(certificates.ca_file)}  # a machine may have no authorities of its own
@@ -162,6 +137,58 @@ def test_every_command_is_in_the_changelog_and_its_role_in_the_configuration(exe
     assert roles == set(commands)
 
 
+def commands_of(page):
+    """Each command that a page names: in a line of its own, in a block, or in the text."""
+    text = page.read_text()
+    shown = re.findall(r"^    .*$", text, re.MULTILINE) + [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE) for line in block.splitlines()]
+    lines = [found[1] for line in shown if (found := re.match(r" *(?:\w+='[^']*' )*mailroom ([a-z-].*)", line))] + re.findall(r"`mailroom ([a-z-][^`]*)`", text)
+    return [shlex.split(line, comments=True) for line in lines if " | " not in line]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md" and commands_of(page)], ids=lambda page: page.name)
+def test_every_command_that_a_page_names_exists_with_its_options(executed, page):
+    known = {name: subcommands(executed.program, name) for name in subcommands(executed.program)}
+    for words in commands_of(page):
+        while words[0] in ("--config", "--database"):
+            words = words[2:]
+        assert words[0] in known, words
+        command = words[:2] if known[words[0]] and len(words) > 1 else words[:1]
+        assert len(command) == 1 or command[1] in known[words[0]], words
+        text = subprocess.run([executed.program.executable, *command, "--help"], capture_output=True, text=True).stdout
+        for option in (word for word in words if word.startswith("--")):
+            assert re.search(rf"{option}(?![\w-])", text), words
+
+
+def test_the_commands_for_the_night_are_accepted(executed):
+    """Those of the symptoms: each with what it needs, none of them a wrong command line."""
+    section = OPERATIONS.split("## At three in the morning")[1].split("\n## ")[0]
+    commands = [shlex.split(line, comments=True)[1:] for line in section.splitlines() if line.startswith("    mailroom ")]
+    assert len(commands) >= 2
+    for command in commands:
+        assert executed.program.run(*command, "--dry-run").code == 0, command
+
+
+SECURED = {"a user of its own": "User=mailroom", "no capabilities": "CapabilityBoundingSet=", "no way to new privileges": "NoNewPrivileges=yes",
+           "a read-only file system": "ProtectSystem=strict", "no home directories": "ProtectHome=yes", "no devices": "PrivateDevices=yes",
+           "temporary files of its own": "PrivateTmp=yes", "memory that is never both written and executed": "MemoryDenyWriteExecute=yes",
+           "no core dumps": "LimitCORE=0", "only the socket families": "RestrictAddressFamilies=", "system calls": "SystemCallFilter=@system-service",
+           "`/var/lib/mailroom`": "StateDirectory=mailroom", "`/var/log/mailroom`": "LogsDirectory=mailroom"}
+
+
+def test_the_unit_is_as_the_pages_say():
+    file = ROOT / "systemd" / "mailroom.service"
+    if not file.exists():
+        pytest.skip("there is no unit yet")
+    unit = file.read_text().splitlines()
+    told = " ".join((ROOT / "docs" / "security.md").read_text().split("## The process")[1].split("\n## ")[0].split())
+    for words, setting in SECURED.items():
+        assert words in told and any(line.startswith(setting) for line in unit), words
+    key = re.search(r'^key_file = "(.*?)"', (ROOT / "docs" / "getting-started.md").read_text(), re.MULTILINE)[1]
+    assert f"LoadCredential=mailroom.key:{key}" in unit and f'"{key}"' in (ROOT / "packaging" / "mailroom.toml").read_text()
+    assert "started again 15 seconds later" in OPERATIONS.replace("\n", " ") and "RestartSec=15" in unit
+    assert "no progress for two and a half minutes" in OPERATIONS.replace("\n", " ") and "WatchdogSec=300" in unit
+
+
 def test_every_state_and_reason_of_the_view_is_in_the_table_of_states():
     view = (ROOT / "queue" / "migrations" / "0006_views.sql").read_text().split("FROM mailroom.queue q JOIN")[0]
     columns = [re.findall(r"(?:THEN|ELSE) '(\w+)'", part) for part in (view.split("END AS state")[0], view.split("AS route,")[1].split("END AS reason")[0])]
@@ -177,6 +204,14 @@ def test_every_reason_of_a_hold_is_among_those_that_are_released():
     documented = {name.strip() for row in re.findall(r"^\| (\w[^|]*) \|", table, re.MULTILINE) for name in row.split(",")} - {"reason"}
     assert in_sql == {"batch_held", "operator_hold"}
     assert documented == set(re.findall(r"\w+", enumerators)) | in_sql
+
+
+def test_every_event_is_documented_with_its_severity_and_no_other():
+    source = (ROOT / "service" / "rules" / "event_kinds.cpp").read_text()
+    events = dict(re.findall(r'EventFacts\{\s*\w+,\s+"(\w+)",\s+(\w+)', source))
+    assert len(events) > 15
+    documented = {row[0].strip("`"): row[1] for row in table_rows(OPERATIONS.split("| event | severity")[1].split("\n\n")[0])}
+    assert documented == events
 
 
 # ---------------------------------------------------------------- the settings file's keys
@@ -200,6 +235,13 @@ def test_every_key_of_the_settings_file_is_documented_and_no_other():
     assert len(accepted_keys()) > 15
 
 
+def test_a_reload_looks_at_every_key_of_the_settings_file():
+    source = (ROOT / "config" / "reload.cpp").read_text()
+    entries = re.findall(r'&File::\w+::(\w+)>\(\s*"\[(\w+)\] (\w+)"', source)
+    assert {(section, key) for _, section, key in entries} == set(documented_keys())
+    assert [key for field, _, key in entries if field != key] == []
+
+
 def test_the_program_knows_every_documented_key_and_its_range(installation):
     keys = documented_keys()
     file = installation.directory / "wrong.toml"
@@ -215,16 +257,42 @@ def test_the_program_knows_every_documented_key_and_its_range(installation):
         assert choices == re.findall(r'`"(\w+)"`', values), f"[{section}] {key}: {complaint}"
 
 
-def test_the_documented_defaults_of_times_and_numbers_are_the_programs():
+def coded_defaults():
+    """{(section, key): default}: milliseconds of a time, octets of a size, a number or a word as text, "" of an empty text, None of what is required."""
     header = (ROOT / "config" / "service_file.hpp").read_text()
-    defaults = {key: int(value.replace("'", "")) for key, value in re.findall(r"milliseconds (\w+)\{([\d']+)\}", header)}
-    defaults |= {key: int(value) for key, value in re.findall(r"int (\w+) = (\d+);", header)}
-    assert len(defaults) == 11
-    units = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "": 1}
-    for (_, key), (default, _) in documented_keys().items():
-        if key in defaults:
-            number, unit = re.fullmatch(r"(\d+)([a-z]*)", default).groups()
-            assert int(number) * units[unit] == defaults[key], key
+    source = (ROOT / "config" / "service_file.cpp").read_text()
+    words = {value: word for word, value in re.findall(r'\{"(\w+)",\s+(\w+::\w+)\}', source)}
+    required = {key for call in re.findall(r"keys\.(?:text|host_name)\(([^;]*?), true\)", source) for key in re.findall(r'"(\w+)"', call)}
+    members = {(section, name): (kind, value) for body, section in re.findall(r"    struct \w+ \{\n(.*?)\n    \} (\w+);", header, re.DOTALL)
+               for kind, name, value in re.findall(r"^ +([\w:]+) (\w+)(?: = ([^;]+)|\{(?:[^}]*)\})?;", body, re.MULTILINE)}
+    times = dict(re.findall(r"milliseconds (\w+)\{([^}]*)\}", header))
+    defaults = {}
+    for (section, name), (kind, value) in members.items():
+        if kind == "std::chrono::milliseconds":
+            days = re.fullmatch(r"std::chrono::days\((\d+)\)", times[name])
+            defaults[section, name] = int(days[1]) * 86_400_000 if days else int(times[name].replace("'", ""))
+        elif kind == "std::string":
+            defaults[section, name] = None if name in required else ""
+        elif kind == "std::uint64_t":  # octets
+            defaults[section, name] = math.prod(int(factor.rstrip("U")) for factor in value.split(" * "))
+        else:
+            defaults[section, name] = words.get(value, value)
+    return defaults
+
+
+def documented_default(text):
+    """As above; what a text is while it is empty is told in words."""
+    units = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+    measure = re.fullmatch(r'`"(\d+)([a-zA-Z]+)"`', text)
+    literal = re.fullmatch(r'`"?(\w+)"?`', text)
+    return int(measure[1]) * units[measure[2]] if measure else literal[1] if literal else None if text == "required" else ""
+
+
+def test_every_documented_default_is_the_programs():
+    coded = coded_defaults()
+    assert set(coded) == accepted_keys() and {"20", None, "", "false", "auto", 604_800_000} <= set(coded.values())
+    cells = {(section, key): default for section, key, default in re.findall(r"^\| `\[(\w+)\]` `(\w+)` \| (.*?) \|", CONFIGURATION, re.MULTILINE)}
+    assert {key: documented_default(text) for key, text in cells.items()} == coded
 
 
 # ---------------------------------------------------------------- the mail settings
@@ -292,10 +360,10 @@ def test_every_link_leads_somewhere(page):
         assert not anchor or anchor in anchors(aim), target
 
 
-def test_every_field_of_a_message_is_in_the_readme():
+def test_every_field_of_a_message_is_in_its_table():
     source = (ROOT / "queue" / "migrations" / "0005_enqueue.sql").read_text()
     accepted = set(re.findall(r"'(\w+)'", re.search(r"fields constant text\[\] := ARRAY\[(.*?)\]", source, re.DOTALL)[1]))
     assert len(accepted) > 15
-    table = README.split("| field | what it is")[1].split("\n\n")[0]
+    table = ERP.split("| field | what it is")[1].split("\n\n")[0]
     documented = {name for row in table_rows(table) for name in re.findall(r"`(\w+)`", row[0])}
     assert documented == accepted

@@ -101,14 +101,14 @@ class Walk:
         elif name in ("the sweep ends it", "expires"):
             if name == "expires":
                 root.rows("UPDATE mailroom.queue SET expires_at = now() WHERE id = %s", self.id)
-            assert store.worker.ids("expire", 1000) == [self.id], self.told
+            assert store.worker.ids("expire", 1000, None) == [self.id], self.told
         elif name == "settings are saved":
             store.administrator.save("general", account=self.random.choice(("erp", "anna")))
         elif name == "is cancelled while leased":
             root.rows("UPDATE mailroom.queue SET cancelled = true WHERE id = %s", self.id)
         elif name == "is cancelled":
             root.rows("UPDATE mailroom.queue SET cancelled = true, place_id = 2 WHERE id = %s", self.id)
-            store.worker.run("expire", 1000)
+            store.worker.run("expire", 1000, None)
         elif name == "an operator releases it":
             store.worker.run("release_place", self.places[before.row.place])
 

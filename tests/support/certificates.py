@@ -3,6 +3,7 @@
 import ipaddress
 import subprocess
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from machine import private_directory, program
@@ -52,6 +53,11 @@ class Certificates:
     def expired(self, *hosts):
         return self._issue(hosts or ("localhost", "127.0.0.1"), "20200101000000Z", "20210101000000Z")
 
+    def ending(self, days, *hosts):
+        """In force for so many more days, and an hour."""
+        end = datetime.now(timezone.utc) + timedelta(days=days, hours=1)
+        return self._issue(hosts or ("localhost", "127.0.0.1"), "20200101000000Z", end.strftime("%Y%m%d%H%M%SZ"))
+
     def other_host(self):
         """Valid and trusted, but for a host that no test connects to."""
         return self.server("elsewhere.example.test")
@@ -68,7 +74,7 @@ class Certificates:
         return self._issued[name]
 
     def _issue(self, hosts, start, end):
-        name = "-".join((*hosts, end[:4]))
+        name = "-".join((*hosts, end[:8]))
         if name in self._issued:
             return self._issued[name]
         request, cert, extensions = (self.directory / f"{name}.{suffix}" for suffix in ("csr", "pem", "ext"))

@@ -317,7 +317,7 @@ def show_commands(stage, erp, keeping, talk):
     for what, command in commands:
         talk.say(f"# {what}")
         talk.say(command)
-    talk.say('README.md, "Enqueue", has all fields of a message.')
+    talk.say('docs/erp.md, "Fields of a message", has all of them.')
 
 
 # ---------------------------------------------------------------- the play

@@ -85,13 +85,13 @@ def run_as(user, command):
     return [program("setpriv", "util-linux"), f"--reuid={user}", f"--regid={group}", "--init-groups", *map(str, command)]
 
 
-def start_server(command, log, die_with="TERM"):
+def start_server(command, log, die_with="TERM", environment=None):
     """Starts a server in a process group of its own; `die_with` is the signal that it gets when this process dies."""
     adopt_orphans()
     end_orderly_at_sigterm()
     with open(log, "ab") as out:
         process = subprocess.Popen([*map(str, command)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/",
-                                   start_new_session=True)
+                                   start_new_session=True, env={**os.environ, **(environment or {})})
     # Not prctl's parent death signal: it is lost when a server changes its user, as Postfix does.
     process.guard = subprocess.Popen(["sh", "-c", 'read _; kill -s "$0" "$1"', die_with, str(process.pid)], stdin=subprocess.PIPE,
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", start_new_session=True)

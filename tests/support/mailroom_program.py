@@ -100,6 +100,7 @@ class Mailroom:
         self.settings["tls"] = {"ca_file": str(ca_file)}
         for table, keys in (settings or {}).items():
             self.settings.setdefault(table, {}).update(keys)
+        self.environment = {}  # of daemons, besides this process's own
         self._daemons = []
 
     def __enter__(self):
@@ -136,10 +137,12 @@ class Mailroom:
     def json(self, *arguments, **options):
         return self.run(*arguments, "--json", **options).json()
 
-    def start(self, ready="ready", timeout=60):
-        """A daemon, once its log says `ready`; the caller stops it, or the end of the test kills it."""
+    def start(self, ready="ready", timeout=60, through=()):
+        """A daemon, once its standard error says `ready`; the caller stops it, or the end of the test kills it. through: a command that
+        becomes it, as env does."""
         log_file = self.directory / f"serve-{len(self._daemons) + 1}.log"
-        process = start_server([self.executable, "--config", self.write_settings(), "serve"], log_file, die_with="KILL")
+        process = start_server([*through, self.executable, "--config", self.write_settings(), "serve"], log_file, die_with="KILL",
+                               environment=self.environment)
         daemon = Daemon(process, log_file)
         self._daemons.append(daemon)
         daemon.wait_for_line(ready, timeout)

@@ -16,7 +16,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 
-from smtp_script import Close, Flush, Hold, Reply, Script, Silence, WrongCertificate
+from smtp_script import Close, Flush, Hold, Reply, Script, Silence, Trickle, WrongCertificate
 
 EXTENSIONS = ("PIPELINING", "SIZE 35882577", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 
@@ -161,6 +161,7 @@ class Session:
         self.login = None
         self.mail_from = None
         self.recipients = []
+        self.trickle = None
 
     def run(self):
         self.act("connect", "", lambda: None)
@@ -342,6 +343,9 @@ class Session:
             self.perform(action)
         elif isinstance(action, Hold):
             self.hold(action.event)
+        elif isinstance(action, Trickle):
+            self.trickle = action
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # the kernel must not take it all at once
         elif action is not None:
             self.perform(action)
         self.buffer = b"\r\n" + self.buffer  # so that a dot in the first line stands behind a line end, as all do
@@ -362,7 +366,9 @@ class Session:
         return line.decode(errors="replace")
 
     def receive(self):
-        octets = self.socket.recv(65536)
+        if self.trickle and self.server.stopping.wait(self.trickle.pause):
+            raise HungUp
+        octets = self.socket.recv(self.trickle.octets if self.trickle else 65536)
         if not octets:
             raise HungUp
         self.buffer += octets

@@ -36,6 +36,13 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Trickle:
+    """Step content: reads so many octets at a time, with a pause of so many seconds after each. Never lets a client wait for longer."""
+    octets: int
+    pause: float
+
+
+@dataclass(frozen=True)
 class Flush:
     """Throws away what came behind this step's command, and does the normal thing."""
 
