@@ -102,10 +102,12 @@ std::string one_line(std::string text)
 // Reads one table key by key and remembers which it knows, so that the rest can be refused.
 class Section {
 public:
-    Section(const toml::table& file, std::string name, const std::string& path, Problems& problems)
-        : name_(std::move(name)), path_(path), problems_(problems)
+    // within: the table above it; empty: it is in the file itself.
+    Section(const toml::table& parent, const std::string& key, const std::string& path, Problems& problems,
+            const std::string& within = {})
+        : name_(within.empty() ? key : within + "." + key), path_(path), problems_(problems)
     {
-        const auto* const node = file.get(name_);
+        const auto* const node = parent.get(key);
         table_ = node != nullptr ? node->as_table() : nullptr;
         if (node != nullptr && table_ == nullptr)
             complain(*node, "", "must be a table");
@@ -179,6 +181,14 @@ public:
     }
 
     bool has(const char* key) { return find(key) != nullptr; }
+
+    const toml::table* table(const char* key)
+    {
+        const auto* const node = find(key);
+        if (node != nullptr && !node->is_table())
+            complain(*node, key, "must be a table");
+        return node != nullptr ? node->as_table() : nullptr;
+    }
 
     // For what is right by itself and contradicts another key. A key that is not there contradicts nothing.
     void refuse(const char* key, std::string_view why)
@@ -256,6 +266,46 @@ private:
     std::vector<std::string> known_;
 };
 
+using Policies = std::vector<std::pair<std::string_view, DoubtPolicy>>;
+const Policies doubt_policies{{"resend_once", DoubtPolicy::resend_once},
+                              {"hold", DoubtPolicy::hold},
+                              {"look_up", DoubtPolicy::look_up}};
+constexpr auto longest_doubt = std::chrono::hours(168);
+
+void read_exception(const toml::table& table, const std::string& name, const std::string& within,
+                    ServiceFile::DoubtRule& rule, Problems& problems, const std::string& path)
+{
+    Section keys(table, name, path, problems, within);
+    keys.choice<DoubtPolicy>("policy", rule.policy, doubt_policies);
+    keys.duration("resend_after", rule.resend_after, milliseconds(0), longest_doubt);
+    keys.refuse_the_rest();
+}
+
+// What differs from [doubt]: [doubt.mass], [doubt.account."billing@example.com"]. What is not said there is as in [doubt].
+void read_exceptions(const toml::table& file, Section& keys, ServiceFile::Doubt& doubt, Problems& problems,
+                     const std::string& path)
+{
+    for (const Category category : {Category::standard, Category::mass, Category::dispatch, Category::mobile}) {
+        const std::string name(to_string(category));
+        if (keys.has(name.c_str()))
+            read_exception(*file.get_as<toml::table>("doubt"), name, "doubt",
+                           doubt.categories.try_emplace(category, doubt).first->second, problems, path);
+    }
+    if (const auto* const accounts = keys.table("account"); accounts != nullptr) {
+        for (const auto& [account, node] : *accounts)
+            read_exception(*accounts, std::string(account.str()), "doubt.account",
+                           doubt.accounts.try_emplace(ascii_lower(account.str()), doubt).first->second, problems, path);
+    }
+}
+
+void settle_journal(Section& keys, const ServiceFile::Journal& journal)
+{
+    if (journal.store == JournalStore::file)
+        return;
+    for (const char* key : {"directory", "sync", "keep"})
+        keys.refuse(key, R"(is for store = "file" alone)");
+}
+
 // Naming a file is enough to have the log there.
 void settle_target(Section& keys, ServiceFile::Log& log)
 {
@@ -329,9 +379,19 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         keys.duration("max_age", file.retry.max_age, 0ms, days(365));
     });
     section("doubt", [&](Section& keys) {
-        keys.choice<DoubtPolicy>("policy", file.doubt.policy,
-                                 {{"resend_once", DoubtPolicy::resend_once}, {"hold", DoubtPolicy::hold}});
-        keys.duration("resend_after", file.doubt.resend_after, 0ms, 168h);
+        keys.choice<DoubtPolicy>("policy", file.doubt.policy, doubt_policies);
+        keys.duration("resend_after", file.doubt.resend_after, 0ms, longest_doubt);
+        read_exceptions(root, keys, file.doubt, problems, path);
+    });
+    section("journal", [&](Section& keys) {
+        keys.choice<JournalStore>(
+            "store", file.journal.store,
+            {{"file", JournalStore::file}, {"database", JournalStore::database}, {"none", JournalStore::none}});
+        keys.text("directory", file.journal.directory);
+        keys.choice<JournalSync>("sync", file.journal.sync,
+                                 {{"process", JournalSync::process}, {"machine", JournalSync::machine}});
+        keys.duration("keep", file.journal.keep, 0ms, days(365));
+        settle_journal(keys, file.journal);
     });
     section("retention", [&](Section& keys) {
         keys.duration("content", file.retention.content, 1h, days(3650));
@@ -359,7 +419,8 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
             settle_target(keys, file.log);
     });
     const std::vector<std::string> sections{"installation", "database", "secrets", "tls",       "smtp",
-                                            "dispatcher",   "retry",    "doubt",   "retention", "log"};
+                                            "dispatcher",   "retry",    "doubt",   "journal",   "retention",
+                                            "log"};
     for (const auto& [key, node] : root) {
         const std::string name(key.str());
         if (std::ranges::find(sections, name) == sections.end())

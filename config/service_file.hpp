@@ -3,10 +3,12 @@
 #pragma once
 
 #include "config/error.hpp"
+#include "config/mail_settings.hpp"
 #include "config/secret.hpp"
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,7 +20,10 @@ enum class LogTarget { automatic, standard_error, file, journal };
 enum class LogFormat { text, json };
 // Commands that go to a server at once: one; those of a message; those of the next message behind it as well.
 enum class PipeliningPolicy { never, message, automatic, next_message };
-enum class DoubtPolicy { resend_once, hold };
+// look_up: where the way that a message went has means to look (Microsoft Graph), what it finds decides; else as hold.
+enum class DoubtPolicy { resend_once, hold, look_up };
+enum class JournalStore { file, database, none };
+enum class JournalSync { process, machine }; // what a mark has to outlive
 
 struct ServiceFile {
     std::string path;
@@ -64,10 +69,23 @@ struct ServiceFile {
         std::chrono::milliseconds max_age{std::chrono::days(5)}; // of being put off; 0: no limit
     } retry;
 
-    struct Doubt {
+    struct DoubtRule {
         DoubtPolicy policy = DoubtPolicy::resend_once;
         std::chrono::milliseconds resend_after{900'000};
+        bool operator==(const DoubtRule&) const = default;
+    };
+    struct Doubt : DoubtRule {
+        std::map<Category, DoubtRule> categories;
+        std::map<std::string, DoubtRule> accounts; // by login or mailbox, in lower case; before the category's
     } doubt;
+
+    // What this process leaves behind for the case that it dies (docs/decisions/journal.md).
+    struct Journal {
+        JournalStore store = JournalStore::file;
+        std::string directory; // empty: $STATE_DIRECTORY, else a folder of the user's that runs it
+        JournalSync sync = JournalSync::process;
+        std::chrono::milliseconds keep{std::chrono::days(3)}; // files that are done with, for `mailroom recover`
+    } journal;
 
     // How long what is done with is kept, at least; the same in all daemons of an installation, or the shortest counts.
     struct Retention {

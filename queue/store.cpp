@@ -1,5 +1,7 @@
 #include "queue/store.hpp"
 
+#include "config/crash_point.hpp"
+
 #include "queue/sql.hpp"
 
 #include <boost/json/array.hpp>
@@ -112,40 +114,16 @@ void put(json::object& object, const std::vector<RecipientRecord>& results)
     object.emplace("results", std::move(array));
 }
 
-std::string to_json(const std::vector<Ending>& endings)
+std::string array_of(const std::vector<std::string_view>& objects)
 {
-    json::array array;
-    array.reserve(endings.size());
-    for (const auto& ending : endings) {
-        json::object object{
-            {"id", ending.id}, {"lease_no", ending.lease_no}, {"outcome", ending.outcome}, {"counted", ending.counted}};
-        put(object, ending.attempt);
-        put(object, ending.results);
-        array.push_back(std::move(object));
-    }
-    return json::serialize(array);
-}
-
-std::string to_json(const std::vector<Suspension>& suspensions)
-{
-    json::array array;
-    array.reserve(suspensions.size());
-    for (const auto& suspension : suspensions) {
-        json::object object{{"id", suspension.id},
-                            {"lease_no", suspension.lease_no},
-                            {"event", suspension.event},
-                            {"place_id", suspension.place},
-                            {"delay_ms", suspension.delay.count()},
-                            {"counted", suspension.counted},
-                            {"doubtful", suspension.doubtful ? 1 : 0}};
-        if (!suspension.pinned.empty())
-            object.emplace("pinned", json::parse(suspension.pinned));
-        put(object, "note", suspension.note);
-        put(object, suspension.attempt);
-        put(object, suspension.results);
-        array.push_back(std::move(object));
-    }
-    return json::serialize(array);
+    std::size_t size = 2;
+    for (const auto object : objects)
+        size += object.size() + 1;
+    std::string array;
+    array.reserve(size);
+    for (const auto object : objects)
+        array.append(array.empty() ? "[" : ",").append(object);
+    return array.append(array.empty() ? "[]" : "]");
 }
 
 Written written(const pg::Result& rows)
@@ -167,6 +145,34 @@ pg::DbResult<std::int64_t> number_of(pg::Connection& connection, std::string_vie
 
 } // namespace
 
+std::string to_json(const Ending& ending)
+{
+    json::object object{
+        {"id", ending.id}, {"lease_no", ending.lease_no}, {"outcome", ending.outcome}, {"counted", ending.counted}};
+    put(object, "uid", ending.uid);
+    put(object, ending.attempt);
+    put(object, ending.results);
+    return json::serialize(object);
+}
+
+std::string to_json(const Suspension& suspension)
+{
+    json::object object{{"id", suspension.id},
+                        {"lease_no", suspension.lease_no},
+                        {"event", suspension.event},
+                        {"place_id", suspension.place},
+                        {"delay_ms", suspension.delay.count()},
+                        {"counted", suspension.counted},
+                        {"doubtful", suspension.doubtful ? 1 : 0}};
+    if (!suspension.pinned.empty())
+        object.emplace("pinned", json::parse(suspension.pinned));
+    put(object, "uid", suspension.uid);
+    put(object, "note", suspension.note);
+    put(object, suspension.attempt);
+    put(object, suspension.results);
+    return json::serialize(object);
+}
+
 pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Range>& ranges)
 {
     static const pg::Statement statement = sql("claim");
@@ -187,6 +193,7 @@ pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, c
         statement, pg::Params().number(dispatcher).numbers(places).numbers(lanes).numbers(limits).numbers(since));
     if (!rows)
         return rows.error();
+    crash_point("claim.taken");
     Claim result;
     result.messages.reserve(static_cast<std::size_t>(rows->rows()));
     for (int row = 0; row < rows->rows(); ++row) {
@@ -199,32 +206,49 @@ pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, c
     return result;
 }
 
-pg::DbResult<Written> complete(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Ending>& endings)
+pg::DbResult<Written> complete(pg::Connection& connection, DispatcherId dispatcher,
+                               const std::vector<std::string_view>& endings)
 {
     static const pg::Statement statement = sql("complete");
-    auto rows = connection.run(statement, pg::Params().number(dispatcher).text(to_json(endings)));
+    auto rows = connection.run(statement, pg::Params().number(dispatcher).text(array_of(endings)));
     if (!rows)
         return rows.error();
     return written(*rows);
 }
 
 pg::DbResult<Written> suspend(pg::Connection& connection, DispatcherId dispatcher, std::int64_t settings_version,
-                              const std::vector<Suspension>& suspensions)
+                              const std::vector<std::string_view>& suspensions)
 {
     static const pg::Statement statement = sql("suspend");
     auto rows =
-        connection.run(statement, pg::Params().number(dispatcher).number(settings_version).text(to_json(suspensions)));
+        connection.run(statement, pg::Params().number(dispatcher).number(settings_version).text(array_of(suspensions)));
     if (!rows)
         return rows.error();
     return written(*rows);
 }
 
-pg::DbResult<void> keep_late(pg::Connection& connection, const std::vector<Ending>& endings, PlaceId place)
+pg::DbResult<void> keep_late(pg::Connection& connection, const std::vector<std::string_view>& outcomes, PlaceId place)
 {
-    auto rows = connection.run(sql("late_outcome"), pg::Params().text(to_json(endings)).number(place));
+    auto rows = connection.run(sql("late_outcome"), pg::Params().text(array_of(outcomes)).number(place));
     if (!rows)
         return rows.error();
     return {};
+}
+
+pg::DbResult<Written> mark(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Mark>& marks)
+{
+    static const pg::Statement statement = sql("mark");
+    json::array array;
+    array.reserve(marks.size());
+    for (const Mark& mark : marks)
+        array.push_back({{"id", mark.id},
+                         {"lease_no", mark.lease_no},
+                         {"is_begun", mark.is_begun},
+                         {"doubt_ms", mark.resend_after ? mark.resend_after->count() : std::int64_t{-1}}});
+    auto rows = connection.run(statement, pg::Params().number(dispatcher).text(json::serialize(array)));
+    if (!rows)
+        return rows.error();
+    return written(*rows);
 }
 
 pg::DbResult<PlaceId> place_of(pg::Connection& connection, const PlaceOfHold& hold)
@@ -243,15 +267,62 @@ pg::DbResult<PlaceId> place_of(pg::Connection& connection, const PlaceOfHold& ho
     return static_cast<PlaceId>(*id);
 }
 
-pg::DbResult<DispatcherId> register_dispatcher(pg::Connection& connection, const Registration& registration)
+pg::DbResult<Enrolled> register_dispatcher(pg::Connection& connection, const Registration& registration)
 {
-    return number_of(connection, "register",
-                     pg::Params()
-                         .text(registration.host)
-                         .number(registration.pid)
-                         .text(registration.version)
-                         .text_or_null(registration.key_id)
-                         .number(registration.lease.count()));
+    auto rows = connection.run(sql("register"), pg::Params()
+                                                    .text(registration.host)
+                                                    .number(registration.pid)
+                                                    .text(registration.version)
+                                                    .text_or_null(registration.key_id)
+                                                    .number(registration.lease.count())
+                                                    .text(registration.marks));
+    if (!rows)
+        return rows.error();
+    return Enrolled{rows->number(0, 0), std::string(rows->text(0, 1)), std::string(rows->text(0, 2))};
+}
+
+pg::DbResult<std::string> identity_of_database(pg::Connection& connection)
+{
+    auto rows = connection.run({"", "SELECT identity::text FROM mailroom.installation"});
+    if (!rows)
+        return rows.error();
+    return std::string(rows->text(0, 0));
+}
+
+pg::DbResult<NewestNumbers> newest_numbers(pg::Connection& connection)
+{
+    auto rows = connection.run(
+        {"", "SELECT d.last_value, m.last_value, i.identity::text FROM mailroom.dispatcher_id_seq d "
+             "CROSS JOIN mailroom.queue_id_seq m CROSS JOIN mailroom.installation i"});
+    if (!rows)
+        return rows.error();
+    return NewestNumbers{rows->number(0, 0), rows->number(0, 1), std::string(rows->text(0, 2))};
+}
+
+pg::DbResult<std::int64_t> count_older(pg::Connection& connection,
+                                       const std::vector<std::pair<std::string, std::int32_t>>& leases)
+{
+    json::array array;
+    for (const auto& [uid, lease_no] : leases)
+        array.push_back({{"uid", uid}, {"lease_no", lease_no}});
+    return number_of(connection, "count_older", pg::Params().text(json::serialize(array)));
+}
+
+pg::DbResult<bool> is_listed(pg::Connection& connection, DispatcherId dispatcher, const std::string& token)
+{
+    auto rows = connection.run(sql("is_listed"), pg::Params().number(dispatcher).text(token));
+    if (!rows)
+        return rows.error();
+    return rows->truth(0, 0);
+}
+
+pg::DbResult<void> dead_for_certain(pg::Connection& connection, DispatcherId dispatcher, const std::string& token,
+                                    std::string_view marks)
+{
+    auto rows = connection.run(sql("dead_for_certain"), pg::Params().number(dispatcher).text(token).text(marks));
+    if (!rows)
+        return rows.error();
+    return {};
 }
 
 pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, bool wants_wake)
@@ -274,16 +345,18 @@ pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher)
 
 pg::DbResult<Reaped> reap(pg::Connection& connection, DispatcherId dispatcher, const Doubts& doubts)
 {
-    pg::Params params;
-    params.number(dispatcher).number(max_batch);
-    if (doubts.resend_after)
-        params.number(doubts.resend_after->count());
-    else
-        params.null();
-    auto rows = connection.run(sql("reap"), params.number(doubts.held).number(doubts.quarantine));
+    json::object resend_after;
+    for (const auto& [category, after] : doubts.resend_after)
+        resend_after.emplace(category, after ? json::value(after->count()) : json::value());
+    auto rows = connection.run(sql("reap"), pg::Params()
+                                                .number(dispatcher)
+                                                .number(max_batch)
+                                                .text(json::serialize(resend_after))
+                                                .number(doubts.held)
+                                                .number(doubts.quarantine));
     if (!rows)
         return rows.error();
-    Reaped reaped{rows->number(0, 0), rows->number(0, 1), std::string(rows->text(0, 2)), {}};
+    Reaped reaped{rows->number(0, 0), rows->number(0, 1), rows->number(0, 4), std::string(rows->text(0, 2)), {}};
     const auto each = json::parse(json::string_view(rows->text(0, 3).data(), rows->text(0, 3).size()));
     for (const json::value& message : each.as_array()) {
         const auto text = [&message](const char* key) { return std::string(message.at(key).as_string()); };

@@ -9,9 +9,12 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace mailroom::queue {
@@ -98,6 +101,7 @@ struct RecipientRecord {
 // A message's end.
 struct Ending {
     MessageId id = 0;
+    std::string uid;
     std::int32_t lease_no = 0;
     std::string outcome; // sent, partly_sent, failed, expired
     int counted = 1;     // tries used up by this attempt
@@ -108,6 +112,7 @@ struct Ending {
 // Puts a message back.
 struct Suspension {
     MessageId id = 0;
+    std::string uid;
     std::int32_t lease_no = 0;
     std::string event; // deferred, held, in_doubt; parked, returned: not worth a line in the story
     PlaceId place = unsorted;
@@ -126,14 +131,29 @@ struct Written {
     std::unordered_set<MessageId> busy; // somebody has the row locked: to be written again
 };
 
-// At most max_batch at a time.
-pg::DbResult<Written> complete(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Ending>& endings);
-pg::DbResult<Written> suspend(pg::Connection& connection, DispatcherId dispatcher, std::int64_t settings_version,
-                              const std::vector<Suspension>& suspensions);
+// As the statements take them, and journals keep them: a JSON object in a line.
+std::string to_json(const Ending& ending);
+std::string to_json(const Suspension& suspension);
 
-// Keeps outcomes that came too late in their messages' stories, and stops those that were accepted after all, in
-// `place`.
-pg::DbResult<void> keep_late(pg::Connection& connection, const std::vector<Ending>& endings, PlaceId place);
+// At most max_batch at a time, each as to_json made it.
+pg::DbResult<Written> complete(pg::Connection& connection, DispatcherId dispatcher,
+                               const std::vector<std::string_view>& endings);
+pg::DbResult<Written> suspend(pg::Connection& connection, DispatcherId dispatcher, std::int64_t settings_version,
+                              const std::vector<std::string_view>& suspensions);
+
+// Keeps outcomes of either kind that came too late in their messages' stories, and stops those that were accepted after
+// all, in `place`.
+pg::DbResult<void> keep_late(pg::Connection& connection, const std::vector<std::string_view>& outcomes, PlaceId place);
+
+// What stays of a message in the queue if its dispatcher dies.
+struct Mark {
+    MessageId id = 0;
+    std::int32_t lease_no = 0;
+    bool is_begun = false;                                 // octets that commit it may have gone out; else it was only worked on
+    std::optional<std::chrono::milliseconds> resend_after; // if so, and nobody learns more; none: an operator decides
+};
+// At most max_batch at a time.
+pg::DbResult<Written> mark(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Mark>& marks);
 
 // Where messages of one reason and subject are held.
 struct PlaceOfHold {
@@ -153,9 +173,34 @@ struct Registration {
     std::string version;
     std::string key_id; // empty: it has no key
     std::chrono::milliseconds lease{20'000};
+    std::string_view marks = "none"; // in the queue: none, begun
 };
 
-pg::DbResult<DispatcherId> register_dispatcher(pg::Connection& connection, const Registration& registration);
+struct Enrolled {
+    DispatcherId id = 0;
+    std::string token;    // of this enrolment
+    std::string database; // its identity
+};
+
+pg::DbResult<Enrolled> register_dispatcher(pg::Connection& connection, const Registration& registration);
+pg::DbResult<std::string> identity_of_database(pg::Connection& connection);
+
+// The last that were given, or a few above these after a crash of the database.
+struct NewestNumbers {
+    DispatcherId dispatcher = 0;
+    MessageId message = 0;
+    std::string database; // its identity
+};
+pg::DbResult<NewestNumbers> newest_numbers(pg::Connection& connection);
+// How many of these messages, by uid, are live and were not leased so often: lease numbers never fall.
+pg::DbResult<std::int64_t> count_older(pg::Connection& connection,
+                                       const std::vector<std::pair<std::string, std::int32_t>>& leases);
+
+// Whether it is still known; if not, others took its messages, or the database is another.
+pg::DbResult<bool> is_listed(pg::Connection& connection, DispatcherId dispatcher, const std::string& token);
+// Its journal was found without it: what it had is taken from it at once. marks: none, begun, carried.
+pg::DbResult<void> dead_for_certain(pg::Connection& connection, DispatcherId dispatcher, const std::string& token,
+                                    std::string_view marks);
 
 struct Beat {
     bool registered = false; // false: others took this dispatcher for dead
@@ -169,11 +214,12 @@ pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher);
 
 struct Reaped {
     std::int64_t messages = 0;
-    std::int64_t held = 0;   // of these, for an operator
-    std::string dispatchers; // that had them, for people
+    std::int64_t held = 0;    // of these, for an operator
+    std::int64_t untried = 0; // of these, because nothing of them had gone out
+    std::string dispatchers;  // that had them, for people
     struct Message {
         std::string uid;
-        std::string event; // lease_lost, quarantined
+        std::string event; // lease_lost, quarantined, dispatcher_died (nothing of it had gone out)
         std::string note;  // what becomes of it, for people
     };
     std::vector<Message> each;
@@ -181,7 +227,7 @@ struct Reaped {
 
 // Where the reaper puts what it takes.
 struct Doubts {
-    std::optional<std::chrono::milliseconds> resend_after; // of a first doubt; none: it is held
+    std::map<std::string, std::optional<std::chrono::milliseconds>> resend_after; // of a first doubt, by category
     PlaceId held = unsorted;
     PlaceId quarantine = unsorted; // of what lost its dispatcher three times
 };

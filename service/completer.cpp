@@ -1,7 +1,11 @@
 #include "service/completer.hpp"
 
+#include "config/crash_point.hpp"
+
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
@@ -14,12 +18,19 @@ constexpr auto first_pause = std::chrono::milliseconds(100); // while the databa
 constexpr std::chrono::steady_clock::duration pause_of_busy = std::chrono::milliseconds(500);
 constexpr auto longest_pause = std::chrono::seconds(5);
 
-// Takes from the front what belongs to the same dispatcher as the first (and passes `same`), at most a batch.
-template <class Due, class Same>
-std::vector<Due> take_batch(std::deque<Due>& due, Same same)
+template <class Due>
+bool go_together(const Due& a, const Due& b)
+{
+    return a.dispatcher == b.dispatcher && a.settings_version == b.settings_version;
+}
+
+// Takes from the front what may go in one statement with the first, at most a batch.
+template <class Due>
+std::vector<Due> take_batch(std::deque<Due>& due)
 {
     std::vector<Due> batch;
-    while (!due.empty() && batch.size() < queue::max_batch && (batch.empty() || same(batch.front(), due.front()))) {
+    while (!due.empty() && batch.size() < queue::max_batch &&
+           (batch.empty() || go_together(batch.front(), due.front()))) {
         batch.push_back(std::move(due.front()));
         due.pop_front();
     }
@@ -27,34 +38,49 @@ std::vector<Due> take_batch(std::deque<Due>& due, Same same)
 }
 
 template <class Due>
-void put_back_in_front(std::deque<Due>& due, std::vector<Due> batch)
+std::vector<std::string_view> texts_of(const std::vector<Due>& batch)
 {
-    due.insert(due.begin(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+    std::vector<std::string_view> texts;
+    texts.reserve(batch.size());
+    for (const auto& due : batch)
+        texts.emplace_back(due.json);
+    return texts;
 }
 
-// The late outcome of a message that was put back: only its attempt counts.
-queue::Ending as_ending(queue::Suspension suspension)
+// What is not worth a word if it comes too late: nothing had gone out.
+bool says_nothing(std::string_view what)
 {
-    return {suspension.id, suspension.lease_no, suspension.event, 0, std::move(suspension.attempt), {}};
+    return what == "returned" || what == "parked";
 }
 
 } // namespace
 
 Completer::Completer(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places,
-                     Events& events)
-    : lane_(lane), places_(places), events_(events), wakeup_(executor)
+                     Events& events, Journal& journal)
+    : lane_(lane), places_(places), events_(events), journal_(journal), wakeup_(executor)
 {}
 
-void Completer::end(queue::DispatcherId dispatcher, queue::Ending ending)
+void Completer::end(queue::DispatcherId dispatcher, const queue::Ending& ending)
 {
-    endings_.push_back({dispatcher, std::move(ending)});
+    endings_.push_back(
+        {dispatcher, ending.id, ending.lease_no, ending.uid, 0, ending.outcome, queue::to_json(ending)});
+    journal_.ended(dispatcher, ending.id, ending.lease_no, endings_.back().json);
+    crash_point("outcome.known");
     came();
 }
 
-void Completer::put_back(queue::DispatcherId dispatcher, std::int64_t settings_version, queue::Suspension suspension)
+void Completer::put_back(queue::DispatcherId dispatcher, std::int64_t settings_version,
+                         const queue::Suspension& suspension)
 {
-    suspensions_.push_back({dispatcher, settings_version, std::move(suspension)});
+    suspensions_.push_back({dispatcher, suspension.id, suspension.lease_no, suspension.uid, settings_version,
+                            suspension.event, queue::to_json(suspension)});
+    journal_.put_back(dispatcher, suspension.id, suspension.lease_no, settings_version, suspensions_.back().json);
     came();
+}
+
+void Completer::settle(const Due& due)
+{
+    journal_.settled(due.dispatcher, due.id, due.lease_no);
 }
 
 // The first one starts the clock of 10 ms; a full batch ends it.
@@ -128,63 +154,49 @@ void Completer::write_busy_again()
 
 boost::asio::awaitable<bool> Completer::flush_endings()
 {
-    auto batch =
-        take_batch(endings_, [](const DueEnding& a, const DueEnding& b) { return a.dispatcher == b.dispatcher; });
-    if (batch.empty())
-        co_return true;
-    in_flight_ = batch.size();
-    std::vector<queue::Ending> endings;
-    endings.reserve(batch.size());
-    for (const auto& due : batch)
-        endings.push_back(due.ending);
-    const auto write = [dispatcher = batch.front().dispatcher, &endings](pg::Connection& connection) {
-        return queue::complete(connection, dispatcher, endings);
+    const Write write = [](pg::Connection& connection, const Due& first, const std::vector<std::string_view>& batch) {
+        return queue::complete(connection, first.dispatcher, batch);
     };
-    auto written = co_await lane_.run<queue::Written>(write);
-    in_flight_ = 0;
-    if (!written) {
-        cannot_write(written.error());
-        put_back_in_front(endings_, std::move(batch));
-        co_return false;
-    }
-    for (auto& due : batch) {
-        if (written->busy.contains(due.ending.id))
-            busy_endings_.push_back(std::move(due));
-        else if (!written->done.contains(due.ending.id))
-            late_.push_back(std::move(due.ending));
-    }
-    co_return true;
+    const bool written = co_await flush(endings_, busy_endings_, write);
+    co_return written;
 }
 
 boost::asio::awaitable<bool> Completer::flush_suspensions()
 {
-    auto batch = take_batch(suspensions_, [](const DueSuspension& a, const DueSuspension& b) {
-        return a.dispatcher == b.dispatcher && a.settings_version == b.settings_version;
-    });
+    const Write write = [](pg::Connection& connection, const Due& first, const std::vector<std::string_view>& batch) {
+        return queue::suspend(connection, first.dispatcher, first.settings_version, batch);
+    };
+    const bool written = co_await flush(suspensions_, busy_suspensions_, write);
+    co_return written;
+}
+
+boost::asio::awaitable<bool> Completer::flush(std::deque<Due>& due, std::deque<Due>& busy, const Write& write)
+{
+    std::vector<Due> batch = take_batch(due);
     if (batch.empty())
         co_return true;
     in_flight_ = batch.size();
-    std::vector<queue::Suspension> suspensions;
-    suspensions.reserve(batch.size());
-    for (const auto& due : batch)
-        suspensions.push_back(due.suspension);
-    const auto write = [dispatcher = batch.front().dispatcher, version = batch.front().settings_version,
-                        &suspensions](pg::Connection& connection) {
-        return queue::suspend(connection, dispatcher, version, suspensions);
+    const auto texts = texts_of(batch);
+    const auto job = [&batch, &texts, &write](pg::Connection& connection) {
+        return write(connection, batch.front(), texts);
     };
-    auto written = co_await lane_.run<queue::Written>(write);
+    crash_point("outcome.writing");
+    auto written = co_await lane_.run<queue::Written>(job);
+    crash_point("outcome.written");
     in_flight_ = 0;
     if (!written) {
         cannot_write(written.error());
-        put_back_in_front(suspensions_, std::move(batch));
+        due.insert(due.begin(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
         co_return false;
     }
-    for (auto& due : batch) {
-        const std::string& event = due.suspension.event;
-        if (written->busy.contains(due.suspension.id))
-            busy_suspensions_.push_back(std::move(due));
-        else if (!written->done.contains(due.suspension.id) && event != "returned" && event != "parked")
-            late_.push_back(as_ending(std::move(due.suspension)));
+    for (auto& one : batch) {
+        if (written->busy.contains(one.id)) {
+            busy.push_back(std::move(one));
+        } else if (written->done.contains(one.id) || says_nothing(one.what)) {
+            settle(one);
+        } else {
+            late_.push_back(std::move(one));
+        }
     }
     co_return true;
 }
@@ -198,10 +210,11 @@ boost::asio::awaitable<bool> Completer::keep_late()
     auto place = co_await places_.of(doubt_hold());
     if (!place)
         co_return false;
-    const std::vector<queue::Ending> late = std::exchange(late_, {});
+    const std::vector<Due> late = std::exchange(late_, {});
     in_flight_ = late.size();
-    const auto write = [&late, place = *place](pg::Connection& connection) {
-        return queue::keep_late(connection, late, place);
+    const auto texts = texts_of(late);
+    const auto write = [&texts, place = *place](pg::Connection& connection) {
+        return queue::keep_late(connection, texts, place);
     };
     auto written = co_await lane_.run<void>(write);
     in_flight_ = 0;
@@ -209,9 +222,11 @@ boost::asio::awaitable<bool> Completer::keep_late()
         late_.insert(late_.begin(), late.begin(), late.end());
         co_return false;
     }
-    for (const auto& ending : late)
-        log::warning("late_outcome", "message {} (lease {}): its outcome \"{}\" came after its lease was lost",
-                     ending.id, ending.lease_no, ending.outcome);
+    for (const Due& due : late) {
+        log::write(LogLevel::warning, "late_outcome", fmt::format("its outcome \"{}\" came after its lease was lost", due.what),
+                   {{"uid", due.uid}});
+        settle(due);
+    }
     co_return true;
 }
 

@@ -5,6 +5,7 @@
 #include "queue/database_lane.hpp"
 #include "queue/store.hpp"
 #include "service/events.hpp"
+#include "service/journal/journal.hpp"
 #include "service/places.hpp"
 #include "service/wakeup.hpp"
 
@@ -13,6 +14,9 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace mailroom {
@@ -21,10 +25,11 @@ class Completer {
 public:
     static constexpr std::size_t max_unflushed = 2000; // outcomes; beyond it nothing new is claimed
 
-    Completer(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places, Events& events);
+    Completer(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places, Events& events,
+              Journal& journal);
 
-    void end(queue::DispatcherId dispatcher, queue::Ending ending);
-    void put_back(queue::DispatcherId dispatcher, std::int64_t settings_version, queue::Suspension suspension);
+    void end(queue::DispatcherId dispatcher, const queue::Ending& ending);
+    void put_back(queue::DispatcherId dispatcher, std::int64_t settings_version, const queue::Suspension& suspension);
 
     std::size_t unflushed() const
     {
@@ -38,19 +43,23 @@ public:
     std::chrono::steady_clock::time_point away_since() const { return wakeup_.away_since(); } // as Wakeup's
 
 private:
-    struct DueEnding {
+    struct Due {
         queue::DispatcherId dispatcher = 0;
-        queue::Ending ending;
+        queue::MessageId id = 0;
+        std::int32_t lease_no = 0;
+        std::string uid;
+        std::int64_t settings_version = 0; // of a suspension
+        std::string what;                  // sent, failed, deferred, ...
+        std::string json;                  // as the database takes it, and the journal keeps it
     };
-    struct DueSuspension {
-        queue::DispatcherId dispatcher = 0;
-        std::int64_t settings_version = 0;
-        queue::Suspension suspension;
-    };
+    using Write = std::function<pg::DbResult<queue::Written>(pg::Connection&, const Due& first,
+                                                             const std::vector<std::string_view>& batch)>;
 
     boost::asio::awaitable<bool> flush_endings(); // false: the database did not take them
     boost::asio::awaitable<bool> flush_suspensions();
+    boost::asio::awaitable<bool> flush(std::deque<Due>& due, std::deque<Due>& busy, const Write& write);
     boost::asio::awaitable<bool> keep_late();
+    void settle(const Due& due);
     void came();
     void cannot_write(const pg::DbError& error);
     void write_busy_again();
@@ -58,13 +67,14 @@ private:
     queue::DatabaseLane& lane_;
     Places& places_;
     Events& events_;
-    std::deque<DueEnding> endings_;
-    std::deque<DueSuspension> suspensions_;
+    Journal& journal_;
+    std::deque<Due> endings_;
+    std::deque<Due> suspensions_;
     // Somebody has their rows locked: they keep no other waiting.
-    std::deque<DueEnding> busy_endings_;
-    std::deque<DueSuspension> busy_suspensions_;
+    std::deque<Due> busy_endings_;
+    std::deque<Due> busy_suspensions_;
     std::chrono::steady_clock::time_point busy_until_;
-    std::vector<queue::Ending> late_; // outcomes whose lease was lost
+    std::vector<Due> late_; // whose lease was lost
     std::size_t in_flight_ = 0;
     Wakeup wakeup_;
     bool stopping_ = false;

@@ -1,5 +1,7 @@
 #include "service/courier.hpp"
 
+#include "config/crash_point.hpp"
+
 #include "service/log.hpp"
 #include "service/log/outcome.hpp"
 #include "service/login.hpp"
@@ -55,6 +57,7 @@ boost::asio::awaitable<Route::Ended> Courier::carry(Errand& errand, Round& round
             put_back(job.claimed, std::chrono::milliseconds(0), {});
             co_return Route::Ended::troubled; // it says nothing of the server
         }
+        needs_.journal.carried(job.claimed);
         if (!job.content) {
             errand.progress().enter(Progress::Step::content_read, steady_clock::now(), Progress::never);
             queue::MessageContent content = co_await contents_.read(job.claimed);
@@ -99,13 +102,40 @@ std::optional<Letter> Courier::next_letter(Round& round)
     }
 }
 
+rules::Policy Courier::policy_for(const Job& job) const
+{
+    rules::Policy policy = needs_.policy;
+    const auto resend = needs_.doubts.resend_after(rules::classify(facts_of(job.claimed)), job.identity.paired_as);
+    policy.doubt = resend ? rules::Policy::Doubt::resend_once : rules::Policy::Doubt::hold;
+    policy.resend_after = resend.value_or(policy.resend_after);
+    return policy;
+}
+
+// From here on a server may have the message, whatever becomes of this process. Neither without a journal that says so,
+// nor under a lease that others may have taken.
+boost::asio::awaitable<std::optional<smtp::Loss>> Courier::commit(const Job& job, Committing& committing)
+{
+    const rules::Policy policy = policy_for(job);
+    const bool resends = policy.doubt == rules::Policy::Doubt::resend_once;
+    crash_point("commit.before");
+    const auto resend_after = resends ? std::optional(policy.resend_after) : std::nullopt;
+    const Result<void> recorded = co_await needs_.journal.begun(job.claimed, resend_after);
+    crash_point("commit.recorded");
+    if (!recorded)
+        co_return smtp::Loss{Cause::unrecorded, recorded.error().text};
+    if (!needs_.holds(job))
+        co_return smtp::Loss{Cause::stopped, "its lease may be over"};
+    committing = Committing::yes;
+    co_return std::nullopt;
+}
+
 // The outcome of a message that may have gone could not be judged or stored: that is a doubt like any other.
 boost::asio::awaitable<void> Courier::doubt(const Job& job, const std::string& why)
 {
     Delivery delivery = not_tried(Verdict::in_doubt, Scope::message, Cause::none, why);
     delivery.outcome.stage = Stage::final_dot;
     const rules::History history{.attempts = job.claimed.attempts, .doubts = job.claimed.doubts};
-    const rules::Judgement judgement = rules::decide(delivery, job.identity, history, needs_.policy, chance());
+    const rules::Judgement judgement = rules::decide(delivery, job.identity, history, policy_for(job), chance());
     const Attempted attempted{job.table_row, &job.identity, std::nullopt, &delivery, nullptr};
     try {
         co_await store(job.claimed, attempted, judgement, job.snapshot->settings.version);
@@ -121,9 +151,11 @@ boost::asio::awaitable<Route::Ended> Courier::attempt(Errand& errand, Round& rou
     const auto started = system_clock::now();
     std::unique_ptr<Begun> begun = std::move(round.begun);
     Delivery delivery;
+    crash_point("composing");
     const auto composed = errand.is_composed() ? Result<void>() : errand.compose(needs_.domain, needs_.reads);
     if (composed) {
-        const std::function<void()> before_commit = [&committing] { committing = Committing::yes; };
+        const std::function<boost::asio::awaitable<std::optional<smtp::Loss>>()> before_commit =
+            [this, &job, &committing] { return commit(job, committing); };
         // A server may look through a large message for minutes: nothing is to wait behind it.
         const bool is_small = errand.letter().content.size() <= largest_before;
         const std::function<std::optional<Letter>()> next = [this, &round, is_small] {
@@ -131,6 +163,7 @@ boost::asio::awaitable<Route::Ended> Courier::attempt(Errand& errand, Round& rou
         };
         const Parcel parcel{errand.letter(), before_commit, next, begun, job.expires, &errand.progress()};
         delivery = co_await needs_.transport.deliver(parcel);
+        crash_point("delivered");
         round.begun = std::move(begun);
         errand.progress().enter(Progress::Step::outcome, steady_clock::now(), Progress::never);
     } else {
@@ -166,7 +199,7 @@ boost::asio::awaitable<Route::Ended> Courier::settle(const Job& job, const Addre
                                  .served_before = addressing.served_before,
                                  .refused_before = addressing.refused_before,
                                  .doubtful_before = addressing.doubtful_before};
-    rules::Judgement judgement = rules::decide(delivery, job.identity, history, needs_.policy, chance());
+    rules::Judgement judgement = rules::decide(delivery, job.identity, history, policy_for(job), chance());
     if (judgement.consequence == rules::Consequence::account_troubled && !needs_.may_begin(job)) {
         judgement.consequence = rules::Consequence::none; // the account as it was: it may be repaired meanwhile
         judgement.transition = rules::RetryAt{std::chrono::milliseconds(0), false};
@@ -263,13 +296,13 @@ boost::asio::awaitable<void> Courier::store(const queue::Claimed& claimed, const
         Wakeup pause(co_await boost::asio::this_coro::executor);
         co_await pause.wait_for(std::chrono::seconds(1));
     }
-    Record record = record_of(claimed, attempted, judgement, place);
+    const Record record = record_of(claimed, attempted, judgement, place);
     log_outcome(claimed, attempted, judgement, record);
     count(judgement);
-    if (auto* ending = std::get_if<queue::Ending>(&record))
-        needs_.completer.end(claimed.dispatcher, std::move(*ending));
+    if (const auto* ending = std::get_if<queue::Ending>(&record))
+        needs_.completer.end(claimed.dispatcher, *ending);
     else
-        needs_.completer.put_back(claimed.dispatcher, settings_version, std::get<queue::Suspension>(std::move(record)));
+        needs_.completer.put_back(claimed.dispatcher, settings_version, std::get<queue::Suspension>(record));
 }
 
 boost::asio::awaitable<void> Courier::hold(queue::Claimed claimed, std::string table_row, rules::Hold hold,
@@ -292,11 +325,12 @@ void Courier::put_back(const queue::Claimed& claimed, std::chrono::milliseconds 
 {
     queue::Suspension suspension;
     suspension.id = claimed.id;
+    suspension.uid = claimed.uid;
     suspension.lease_no = claimed.lease_no;
     suspension.event = note.empty() ? "returned" : "deferred";
     suspension.delay = delay;
     suspension.note = std::move(note);
-    needs_.completer.put_back(claimed.dispatcher, 0, std::move(suspension));
+    needs_.completer.put_back(claimed.dispatcher, 0, suspension);
 }
 
 void Courier::park(const queue::Claimed& claimed, queue::PlaceId route, std::int64_t settings_version)
@@ -306,7 +340,7 @@ void Courier::park(const queue::Claimed& claimed, queue::PlaceId route, std::int
     suspension.lease_no = claimed.lease_no;
     suspension.event = "parked";
     suspension.place = route;
-    needs_.completer.put_back(claimed.dispatcher, settings_version, std::move(suspension));
+    needs_.completer.put_back(claimed.dispatcher, settings_version, suspension);
 }
 
 void Courier::count(const rules::Judgement& judgement)

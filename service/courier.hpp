@@ -9,10 +9,12 @@
 #include "service/errand.hpp"
 #include "service/events.hpp"
 #include "service/job.hpp"
+#include "service/journal/journal.hpp"
 #include "service/outgoing.hpp"
 #include "service/places.hpp"
 #include "service/route.hpp"
 #include "service/rules/decide.hpp"
+#include "service/rules/doubt.hpp"
 #include "service/transport.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -36,11 +38,14 @@ public:
         Completer& completer;
         Places& places;
         Events& events;
+        Journal& journal;
         const queue::SealingKey* key = nullptr;
         std::string domain; // of Message-IDs
         rules::Policy policy;
+        rules::DoubtRules doubts;
         std::function<void()> troubled;            // this process cannot send for a while
-        std::function<bool(const Job&)> may_begin; // the lease holds, and no newer settings are known
+        std::function<bool(const Job&)> holds;     // the job's lease, for certain
+        std::function<bool(const Job&)> may_begin; // the same, and no newer settings are known
         // The job's account is in trouble for so long. The place of its route; none: the database cannot tell.
         using AccountTroubled = std::function<boost::asio::awaitable<std::optional<queue::PlaceId>>(
             const Job&, std::chrono::milliseconds, std::string)>;
@@ -75,12 +80,18 @@ public:
     void park(const queue::Claimed& claimed, queue::PlaceId route, std::int64_t settings_version);
 
     void stop() { stopping_ = true; } // begins nothing new
-    void follow(const rules::Policy& policy) { needs_.policy = policy; }
+    void follow(const rules::Policy& policy, rules::DoubtRules doubts)
+    {
+        needs_.policy = policy;
+        needs_.doubts = std::move(doubts);
+    }
 
 private:
     enum class Committing { no, yes }; // the octets that may commit the message were handed out
 
     std::optional<Letter> next_letter(Round& round);
+    boost::asio::awaitable<std::optional<smtp::Loss>> commit(const Job& job, Committing& committing);
+    rules::Policy policy_for(const Job& job) const;
     boost::asio::awaitable<Route::Ended> attempt(Errand& errand, Round& round, Committing& committing);
     boost::asio::awaitable<void> doubt(const Job& job, const std::string& why);
     boost::asio::awaitable<Route::Ended> settle(const Job& job, const Addressing& addressing, const Delivery& delivery,

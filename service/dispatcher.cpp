@@ -1,5 +1,9 @@
 #include "service/dispatcher.hpp"
 
+#include "config/crash_point.hpp"
+
+#include "service/journal/database_journal.hpp"
+#include "service/journal/file_journal.hpp"
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
 #include "service/rules/resolve_sender.hpp"
@@ -36,8 +40,10 @@ constexpr auto margin = std::chrono::minutes(1);       // after which a delivery
 
 rules::Policy policy_of(const ServiceFile& file)
 {
-    return {file.doubt.policy == DoubtPolicy::hold ? rules::Policy::Doubt::hold : rules::Policy::Doubt::resend_once,
-            file.doubt.resend_after, file.retry.max_attempts, file.retry.max_age};
+    rules::Policy policy;
+    policy.max_attempts = file.retry.max_attempts;
+    policy.max_age = file.retry.max_age;
+    return policy; // of doubt: rules::DoubtRules
 }
 
 pg::Source source_of(const ServiceFile& file)
@@ -46,6 +52,26 @@ pg::Source source_of(const ServiceFile& file)
     // of a dispatcher reaches its rows by key, and must never walk the whole queue for them.
     return {file.database.connection, "mailroom serve",
             "-c enable_seqscan=off -c jit=off -c plan_cache_mode=force_generic_plan", file.database.pooled};
+}
+
+std::unique_ptr<Journal> make_journal(const boost::asio::any_io_executor& executor, const Dispatcher::Setup& setup,
+                                      Events& events)
+{
+    switch (setup.file.journal.store) {
+    case JournalStore::file: {
+        const auto outlives = setup.file.journal.sync == JournalSync::machine ? FileJournal::Setup::Outlives::machine
+                                                                              : FileJournal::Setup::Outlives::process;
+        return std::make_unique<FileJournal>(executor,
+                                             FileJournal::Setup{setup.journal_folder, outlives, setup.file.journal.keep,
+                                                                setup.host, MAILROOM_VERSION},
+                                             events);
+    }
+    case JournalStore::database:
+        return std::make_unique<DatabaseJournal>(executor, source_of(setup.file));
+    case JournalStore::none:
+        break;
+    }
+    return std::make_unique<Journal>();
 }
 
 // Ours: one slow or broken server delays only its own mail.
@@ -84,24 +110,28 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
       upkeep_lane_(source_of(setup_.file)),
       places_(upkeep_lane_),
       events_(io.get_executor(), upkeep_lane_, setup_.host),
-      completer_(io.get_executor(), write_lane_, places_, events_),
+      journal_(make_journal(io.get_executor(), setup_, events_)),
+      inheritance_(setup_.file.journal.store == JournalStore::file ? setup_.journal_folder : "", events_),
+      completer_(io.get_executor(), write_lane_, places_, events_, *journal_),
       enrollment_(
           io.get_executor(), beat_lane_,
-          {setup_.host, ::getpid(), MAILROOM_VERSION, setup_.key ? setup_.key->id() : "", setup_.file.dispatcher.lease},
-          setup_.file.installation.name, events_,
+          {setup_.host, ::getpid(), MAILROOM_VERSION, setup_.key ? setup_.key->id() : "", setup_.file.dispatcher.lease,
+           journal_->marks()},
+          setup_.file.installation.name, inheritance_, *journal_, events_,
           [this] {
               claim_wakeup_.wake();
               upkeep_.soon();
           }),
-      courier_({read_lane_, upkeep_lane_, transport, completer_, places_, events_, setup_.key ? &*setup_.key : nullptr,
-                setup_.file.installation.domain, policy_of(setup_.file),
+      courier_({read_lane_, upkeep_lane_, transport, completer_, places_, events_, *journal_,
+                setup_.key ? &*setup_.key : nullptr, setup_.file.installation.domain, policy_of(setup_.file),
+                rules::DoubtRules(setup_.file.doubt),
                 [this] { claims_paused_until_ = steady_clock::now() + pause_of_a_troubled_dispatcher; },
-                [this](const Job& job) { return may_begin(job); },
+                [this](const Job& job) { return holds(job); }, [this](const Job& job) { return may_begin(job); },
                 [this](const Job& job, std::chrono::milliseconds rest, std::string why) {
                     return keeper_.account_troubled(job, rest, std::move(why));
                 }}),
-      upkeep_(io.get_executor(), upkeep_lane_, places_, enrollment_, events_, policy_of(setup_.file),
-              setup_.file.dispatcher.lease / 4, [this] { claim_wakeup_.wake(); }),
+      upkeep_(io.get_executor(), upkeep_lane_, places_, enrollment_, inheritance_, events_, policy_of(setup_.file),
+              rules::DoubtRules(setup_.file.doubt), setup_.file.dispatcher.lease / 4, [this] { claim_wakeup_.wake(); }),
       housekeeping_(io.get_executor(), source_of(setup_.file), enrollment_, events_, setup_.file.retention),
       routes_(connections_per_account(setup_.file.dispatcher)),
       keeper_(routes_, places_, courier_, claim_lane_, upkeep_lane_, events_),
@@ -133,6 +163,7 @@ boost::asio::awaitable<void> Dispatcher::run()
     spawn(events_.run());
     spawn(enrollment_.run());
     spawn(completer_.run());
+    spawn(journal_->run());
     spawn(upkeep_.run());
     spawn(housekeeping_.run());
     spawn(claim_loop());
@@ -270,6 +301,7 @@ boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std
         co_return;
     }
     events_.end(EventKind::claim_failed);
+    crash_point("claimed");
     const auto ended = steady_clock::now();
     low_water_.claimed(claim->messages, began, ended);
     routes_.claimed(ranges, claim->messages, ended);
@@ -390,7 +422,9 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
         else
             co_await keeper_.park(job);
     }
+    crash_point("sorted");
     co_await fetch_content(jobs);
+    crash_point("content.read");
     for (Job& job : jobs) {
         if (job.route->blocked(steady_clock::now())) { // since a moment
             routes_.leave(job);
@@ -468,12 +502,17 @@ void Dispatcher::start_senders()
     }
 }
 
+// The lease, for certain: others cannot have taken it.
+bool Dispatcher::holds(const Job& job) const
+{
+    return enrollment_.id() == job.claimed.dispatcher;
+}
+
 // A message is begun only under a lease that holds, and never by settings that are known to be old: then it is sorted
 // again.
 bool Dispatcher::may_begin(const Job& job) const
 {
-    return enrollment_.id() == job.claimed.dispatcher &&
-           job.snapshot->settings.version >= enrollment_.settings_version();
+    return holds(job) && job.snapshot->settings.version >= enrollment_.settings_version();
 }
 
 boost::asio::awaitable<void> Dispatcher::send_jobs()
@@ -574,8 +613,8 @@ void Dispatcher::reload(ServiceFile file)
 {
     setup_.file = std::move(file);
     const rules::Policy policy = policy_of(setup_.file);
-    courier_.follow(policy);
-    upkeep_.follow(policy);
+    courier_.follow(policy, rules::DoubtRules(setup_.file.doubt));
+    upkeep_.follow(policy, rules::DoubtRules(setup_.file.doubt));
     housekeeping_.follow(setup_.file.retention);
     routes_.allow(connections_per_account(setup_.file.dispatcher));
     if (snapshot_)
@@ -711,6 +750,7 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
         log::error("outcomes_lost", "{} outcomes could not be written: these messages will be in doubt",
                    completer_.unflushed());
     completer_.give_up();
+    journal_->stop();
     co_await keeper_.give_back_grants(enrollment_.id().value_or(0));
     enrollment_.stop();
     co_await transport_.tidy();

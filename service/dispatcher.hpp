@@ -14,6 +14,8 @@
 #include "service/events.hpp"
 #include "service/housekeeping.hpp"
 #include "service/job.hpp"
+#include "service/journal/inheritance.hpp"
+#include "service/journal/journal.hpp"
 #include "service/low_water.hpp"
 #include "service/places.hpp"
 #include "service/route_keeper.hpp"
@@ -42,7 +44,8 @@ public:
     struct Setup {
         ServiceFile file;
         std::optional<queue::SealingKey> key;
-        std::string host; // for people, in mailroom.dispatcher
+        std::string host;           // for people, in mailroom.dispatcher
+        std::string journal_folder; // where [journal] store is a file
     };
     // transport must outlive the dispatcher.
     Dispatcher(boost::asio::io_context& io, Setup setup, Transport& transport);
@@ -106,6 +109,7 @@ private:
     std::optional<Job> noted(std::optional<Job> job); // begun
     boost::asio::awaitable<void> send_jobs();         // one job after the other; as many of these as connections
     boost::asio::awaitable<void> wind_down();
+    bool holds(const Job& job) const;
     bool may_begin(const Job& job) const;
     std::vector<const Progress*> carried() const;
     void watch(); // over deliveries that do not end in their time
@@ -124,6 +128,8 @@ private:
     queue::DatabaseLane upkeep_lane_;
     Places places_;
     Events events_;
+    std::unique_ptr<Journal> journal_;
+    Inheritance inheritance_;
     Completer completer_;
     Enrollment enrollment_;
     Courier courier_;

@@ -1,5 +1,7 @@
 #include "service/enrollment.hpp"
 
+#include "config/crash_point.hpp"
+
 #include "service/log.hpp"
 
 #include <fmt/format.h>
@@ -23,11 +25,13 @@ EventKind kind_of(const pg::DbError& error)
 } // namespace
 
 Enrollment::Enrollment(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane,
-                       queue::Registration registration, std::string installation, Events& events,
-                       std::function<void()> changed)
+                       queue::Registration registration, std::string installation, Inheritance& inheritance,
+                       Journal& journal, Events& events, std::function<void()> changed)
     : lane_(lane),
       registration_(std::move(registration)),
       installation_(std::move(installation)),
+      inheritance_(inheritance),
+      journal_(journal),
       events_(events),
       changed_(std::move(changed)),
       wakeup_(executor)
@@ -64,17 +68,51 @@ boost::asio::awaitable<void> Enrollment::run()
     }
 }
 
+struct Enrollment::Entry {
+    journal::Replay left;         // by the dead of this machine
+    std::string proof_of_restore; // not empty: it did not enrol
+    queue::Enrolled enrolled;
+};
+
+// In the lane's thread. What others left goes before anything that this one does.
+pg::DbResult<Enrollment::Entry> Enrollment::enter(pg::Connection& connection) const
+{
+    auto proof = inheritance_.proof_of_restore(connection);
+    if (!proof)
+        return proof.error();
+    if (!proof->empty())
+        return Entry{{}, *proof, {}};
+    auto left = inheritance_.take(connection);
+    if (!left)
+        return left.error();
+    auto enrolled = queue::register_dispatcher(connection, registration_);
+    if (!enrolled)
+        return enrolled.error();
+    return Entry{*std::move(left), {}, *std::move(enrolled)};
+}
+
 boost::asio::awaitable<void> Enrollment::enrol()
 {
-    const auto job = [this](pg::Connection& connection) {
-        return queue::register_dispatcher(connection, registration_);
-    };
-    auto enrolled = co_await lane_.run<queue::DispatcherId>(job);
-    if (!enrolled) {
-        trouble(enrolled.error());
+    const auto job = [this](pg::Connection& connection) { return enter(connection); };
+    auto entry = co_await lane_.run<Entry>(job);
+    if (!entry) {
+        trouble(entry.error());
         co_return;
     }
-    id_ = *enrolled;
+    inheritance_.tell(entry->left);
+    if (!entry->proof_of_restore.empty()) {
+        trouble(EventKind::database_restored, entry->proof_of_restore);
+        co_return;
+    }
+    id_ = entry->enrolled.id;
+    const auto opened = journal_.enrolled(entry->enrolled);
+    if (!opened) {
+        refuse(opened.error().text);
+        co_await resign();
+        id_.reset();
+        co_return;
+    }
+    crash_point("enrolled");
     events_.enrolled(*id_);
     co_await beat();
     if (id())
@@ -120,6 +158,12 @@ boost::asio::awaitable<void> Enrollment::beat()
         changed_();
 }
 
+void Enrollment::refuse(std::string why)
+{
+    standing_ = Standing::refused;
+    trouble_ = std::move(why);
+}
+
 void Enrollment::trouble(const pg::DbError& error)
 {
     trouble(kind_of(error), pg::explain(error));
@@ -128,7 +172,7 @@ void Enrollment::trouble(const pg::DbError& error)
 void Enrollment::trouble(std::optional<EventKind> what, std::string why)
 {
     for (const EventKind kind : {EventKind::database_away, EventKind::database_read_only, EventKind::database_refuses,
-                                 EventKind::installation_differs, EventKind::key_elsewhere}) {
+                                 EventKind::installation_differs, EventKind::key_elsewhere, EventKind::database_restored}) {
         if (kind == what)
             events_.raise({kind, {}, "nothing new is sent: " + why, {}});
         else

@@ -5,6 +5,8 @@
 #include "queue/database_lane.hpp"
 #include "queue/store.hpp"
 #include "service/events.hpp"
+#include "service/journal/inheritance.hpp"
+#include "service/journal/journal.hpp"
 #include "service/wakeup.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -23,8 +25,8 @@ class Enrollment {
 public:
     // changed: called when the version of the settings may have risen, and when the enrolment did.
     Enrollment(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane,
-               queue::Registration registration, std::string installation, Events& events,
-               std::function<void()> changed);
+               queue::Registration registration, std::string installation, Inheritance& inheritance, Journal& journal,
+               Events& events, std::function<void()> changed);
 
     boost::asio::awaitable<void> run(); // until stop()
     boost::asio::awaitable<void> resign();
@@ -52,14 +54,19 @@ private:
     // trip.
     std::chrono::milliseconds margin() const { return registration_.lease / 10; }
 
+    struct Entry; // what enrolling brought
+    pg::DbResult<Entry> enter(pg::Connection& connection) const;
     boost::asio::awaitable<void> enrol();
     boost::asio::awaitable<void> beat();
+    void refuse(std::string why); // who says so has raised the event
     void trouble(const pg::DbError& error);
     void trouble(std::optional<rules::EventKind> what, std::string why = {}); // none: it is over
 
     queue::DatabaseLane& lane_;
     queue::Registration registration_;
     std::string installation_;
+    Inheritance& inheritance_;
+    Journal& journal_;
     Events& events_;
     std::function<void()> changed_;
     Wakeup wakeup_;

@@ -219,6 +219,55 @@ void add_operator_commands(CLI::App& app, Options& options, Action& chosen)
     reassign->add_option("--to-model", operation.model, "The model whose address is to send it; for dispatch mail");
 }
 
+void add_doubt_commands(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::Operation operation;
+    static commands::Page page;
+    CLI::App* const doubt = app.add_subcommand("doubt", "Messages that may have been sent or not");
+    doubt->require_subcommand(1);
+    CLI::App* const list = command(*doubt, "list", "Shows each, with the attempt that left it so", options, chosen,
+                                   [&] { return commands::doubt_list(options, page); });
+    list->add_option("--limit", page.limit, "How many at most")->capture_default_str()->check(CLI::Range(1, 10'000));
+    list->add_option("--after", page.after, "From behind this id on, as the page before said");
+    CLI::App* const settle =
+        command(*doubt, "settle", "Says what became of them, when somebody has found out", options, chosen, [&] {
+            operation.action = "settle";
+            if (operation.outcome.empty())
+                return commands::complain(options, "was it sent? Add --sent or --not-sent", commands::Exit::usage);
+            return commands::operate(options, operation);
+        });
+    add_filter(settle, operation.filter);
+    CLI::Option* const sent = settle->add_flag_callback(
+        "--sent", [] { operation.outcome = "sent"; }, "They were: they end as sent");
+    settle
+        ->add_flag_callback(
+            "--not-sent", [] { operation.outcome = "not_sent"; },
+            "They were not: they go again, and are no possible duplicates")
+        ->excludes(sent);
+    settle->add_option("--note", operation.note, "How that is known, for the messages' stories");
+    add_consent(settle, operation.consent);
+}
+
+void add_recover_command(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::Recovering recovering;
+    CLI::App* const recover =
+        command(app, "recover",
+                "After a restore from a backup: what was sent since is not sent again, or is in doubt", options, chosen,
+                [&] { return commands::recover(options, recovering); });
+    recover
+        ->add_option("--journals", recovering.journals,
+                     "Folder of journals; one for each machine that served the database. Default: that of the settings "
+                     "file")
+        ->type_name("FOLDER");
+    recover->add_flag("--complete", recovering.is_complete,
+                      "These are the journals of all machines, and reach back to the backup: what they do not name was "
+                      "not sent and goes on");
+    add_consent(recover, recovering.consent);
+    recover->footer("To be run as the database's owner, with all daemons stopped (docs/upgrade-and-backup.md).\nExit "
+                    "codes: 0 done or counted; 1 an error or a no; 2 wrong command line, or --yes is missing");
+}
+
 void add_batch_commands(CLI::App& app, Options& options, Action& chosen)
 {
     static std::string name;
@@ -329,6 +378,7 @@ int main(int argc, char** argv)
             [&] { return commands::migrate(options); });
     command(app, "adopt", "Takes over a database that was copied from another installation; holds all that waits",
             options, chosen, [&] { return commands::adopt(options); });
+    add_recover_command(app, options, chosen);
     CLI::App* const config = app.add_subcommand("config", "The service's settings file and key");
     config->require_subcommand(1);
     command(*config, "check", "Checks the settings file and what it names, without starting", options, chosen,
@@ -348,6 +398,7 @@ int main(int argc, char** argv)
         ->required();
     add_looking_commands(app, options, chosen);
     add_operator_commands(app, options, chosen);
+    add_doubt_commands(app, options, chosen);
     add_batch_commands(app, options, chosen);
     add_limit_commands(app, options, chosen);
     add_events_command(app, options, chosen);

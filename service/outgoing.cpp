@@ -257,13 +257,19 @@ Record record_of(const queue::Claimed& claimed, const Attempted& attempted, cons
                  queue::PlaceId place)
 {
     if (const auto* completed = std::get_if<rules::Completed>(&judgement.transition)) {
-        queue::Ending ending{claimed.id, claimed.lease_no,          std::string(outcome_name(completed->end)),
-                             1,          attempt_record(attempted), {}};
+        queue::Ending ending{claimed.id,
+                             claimed.uid,
+                             claimed.lease_no,
+                             std::string(outcome_name(completed->end)),
+                             1,
+                             attempt_record(attempted),
+                             {}};
         ending.results = recipient_records(attempted, judgement);
         return ending;
     }
     queue::Suspension suspension;
     suspension.id = claimed.id;
+    suspension.uid = claimed.uid;
     suspension.lease_no = claimed.lease_no;
     suspension.attempt = attempt_record(attempted);
     suspension.results = recipient_records(attempted, judgement);

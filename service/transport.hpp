@@ -9,6 +9,7 @@
 #include "transport/outcome.hpp"
 #include "transport/progress.hpp"
 #include "transport/smtp/transaction.hpp"
+#include "transport/smtp/trouble.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -35,7 +36,8 @@ public:
 
 // One message, ready to go. Everything must live until deliver() ends.
 struct Parcel : Letter {
-    const std::function<void()>& before_commit; // called just before the octets that may commit the message
+    // Asked once, just before the octets that may commit the message: a loss means that they must not go.
+    const std::function<boost::asio::awaitable<std::optional<smtp::Loss>>()>& before_commit;
     // Asked just before that, perhaps again for another try: which message may be begun behind this one. Never throws.
     const std::function<std::optional<Letter>()>& next;
     std::unique_ptr<Begun>& begun; // this message, by the delivery of the one before; at the end, `next`'s

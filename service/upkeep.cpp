@@ -1,5 +1,7 @@
 #include "service/upkeep.hpp"
 
+#include "config/crash_point.hpp"
+
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
 
@@ -15,6 +17,8 @@ namespace {
 void tell_reaped(const queue::Reaped& reaped)
 {
     for (const auto& [uid, event, note] : reaped.each) {
+        if (event == "dispatcher_died") // nothing of it had gone out: it goes on as if nothing had been
+            continue;
         const log::Fields fields{{"uid", uid}, {"note", note}};
         if (event == "quarantined")
             log::write(LogLevel::info, "quarantined", {}, fields);
@@ -43,13 +47,15 @@ void tell_ended(const std::vector<queue::Expired>& ended)
 } // namespace
 
 Upkeep::Upkeep(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places,
-               const Enrollment& enrollment, Events& events, rules::Policy policy, std::chrono::milliseconds interval,
-               std::function<void()> moved)
+               const Enrollment& enrollment, Inheritance& inheritance, Events& events, rules::Policy policy,
+               rules::DoubtRules doubts, std::chrono::milliseconds interval, std::function<void()> moved)
     : lane_(lane),
       places_(places),
       enrollment_(enrollment),
+      inheritance_(inheritance),
       events_(events),
       policy_(policy),
+      doubts_(std::move(doubts)),
       interval_(interval),
       moved_(std::move(moved)),
       wakeup_(executor)
@@ -67,6 +73,7 @@ boost::asio::awaitable<void> Upkeep::run()
         if (const auto id = enrollment_.id()) {
             co_await retry_senders();
             co_await release();
+            co_await inherit();
             co_await reap(*id);
             co_await expire();
         }
@@ -95,6 +102,15 @@ boost::asio::awaitable<void> Upkeep::retry_senders()
         log::info("senders_retried", "{} refused senders are tried again", *due);
 }
 
+// What a dispatcher of this machine left that died while this one lives.
+boost::asio::awaitable<void> Upkeep::inherit()
+{
+    const auto job = [this](pg::Connection& connection) { return inheritance_.take(connection); };
+    auto left = co_await lane_.run<journal::Replay>(job);
+    if (!events_.upkeep_failed("reading the journals of dead dispatchers", left))
+        inheritance_.tell(*left);
+}
+
 boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)
 {
     auto held = co_await places_.of(doubt_hold());
@@ -108,30 +124,33 @@ boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)
         events_.upkeep_failed("looking for messages without a dispatcher", found);
         next_look_for_orphans_ = std::chrono::steady_clock::now() + std::chrono::minutes(1);
     }
-    const auto resend =
-        policy_.doubt == rules::Policy::Doubt::resend_once ? std::optional(policy_.resend_after) : std::nullopt;
-    const queue::Doubts doubts{resend, *held, *quarantine};
+    queue::Doubts doubts{{}, *held, *quarantine};
+    for (const Category category : {Category::standard, Category::mass, Category::dispatch, Category::mobile})
+        doubts.resend_after.emplace(to_string(category), doubts_.resend_after(category));
     std::string dispatchers;
     std::int64_t messages = 0;
     std::int64_t for_operator = 0;
+    std::int64_t untried = 0;
     while (!stopping_) {
         const auto job = [id, doubts](pg::Connection& connection) { return queue::reap(connection, id, doubts); };
         auto reaped = co_await lane_.run<queue::Reaped>(job);
         if (events_.upkeep_failed("reaping the leases of dead dispatchers", reaped) || reaped->messages == 0)
             break;
+        crash_point("reaped");
         tell_reaped(*reaped);
         if (messages == 0)
             dispatchers = reaped->dispatchers;
         messages += reaped->messages;
         for_operator += reaped->held;
+        untried += reaped->untried;
         moved_();
     }
     if (messages > 0)
         events_.raise({rules::EventKind::dispatcher_died,
                        dispatchers,
-                       fmt::format("{} died or was cut off: {} messages that it had are in doubt, {} of them held for "
-                                   "an operator",
-                                   dispatchers, messages, for_operator),
+                       fmt::format("{} died or was cut off: of the messages that it had, {} had not begun and go on, {} "
+                                   "are in doubt; held for an operator: {}",
+                                   dispatchers, untried, messages - untried, for_operator),
                        {}});
 }
 

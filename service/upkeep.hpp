@@ -6,8 +6,10 @@
 #include "queue/store.hpp"
 #include "service/enrollment.hpp"
 #include "service/events.hpp"
+#include "service/journal/inheritance.hpp"
 #include "service/places.hpp"
 #include "service/rules/decide.hpp"
+#include "service/rules/doubt.hpp"
 #include "service/wakeup.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -15,6 +17,7 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <utility>
 
 namespace mailroom {
 
@@ -22,17 +25,22 @@ class Upkeep {
 public:
     // moved: called when messages went back to be sorted.
     Upkeep(const boost::asio::any_io_executor& executor, queue::DatabaseLane& lane, Places& places,
-           const Enrollment& enrollment, Events& events, rules::Policy policy, std::chrono::milliseconds interval,
-           std::function<void()> moved);
+           const Enrollment& enrollment, Inheritance& inheritance, Events& events, rules::Policy policy,
+           rules::DoubtRules doubts, std::chrono::milliseconds interval, std::function<void()> moved);
 
     boost::asio::awaitable<void> run(); // until stop()
     void stop();
     void soon() { wakeup_.wake(); } // a setting changed: a release may be due
-    void follow(const rules::Policy& policy) { policy_ = policy; }
+    void follow(const rules::Policy& policy, rules::DoubtRules doubts)
+    {
+        policy_ = policy;
+        doubts_ = std::move(doubts);
+    }
 
 private:
     static constexpr int most_at_once = 1000; // messages in one statement
 
+    boost::asio::awaitable<void> inherit();
     boost::asio::awaitable<void> reap(queue::DispatcherId id);
     boost::asio::awaitable<void> retry_senders();
     boost::asio::awaitable<void> release();
@@ -41,8 +49,10 @@ private:
     queue::DatabaseLane& lane_;
     Places& places_;
     const Enrollment& enrollment_;
+    Inheritance& inheritance_;
     Events& events_;
     rules::Policy policy_;
+    rules::DoubtRules doubts_;
     std::chrono::milliseconds interval_;
     std::function<void()> moved_;
     Wakeup wakeup_;

@@ -77,6 +77,8 @@ std::string_view to_string(Cause cause)
         return "protocol_error";
     case Cause::content_unavailable:
         return "content_unavailable";
+    case Cause::unrecorded:
+        return "unrecorded";
     case Cause::stopped:
         return "stopped";
     case Cause::expired:

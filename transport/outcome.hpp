@@ -49,6 +49,7 @@ enum class Cause {
     certificate,         // not trusted, expired, or of another host
     protocol_error,      // garbage, a reply out of place, bytes behind STARTTLS
     content_unavailable, // the content could not be read from the queue
+    unrecorded,          // the journal does not take that it might be committed, so it was not
     stopped,             // handed back by a stop, before anything could have been committed
     expired,             // its time was over before anything could have been committed
 };

@@ -101,15 +101,16 @@ BEGIN
                                 ' WHERE q.id > $1 AND %s ORDER BY q.id LIMIT $2', selection(filter)) USING after, max_rows;
 END $$;
 
--- What an action takes beside its filter: a note for the story; retry: now; release: identity; reassign: user, form, model.
+-- What an action takes beside its filter: a note for the story; retry: now; release: identity; reassign: user, form, model; settle: outcome.
 CREATE FUNCTION mailroom.check_arguments(action text, arguments jsonb) RETURNS void LANGUAGE plpgsql STABLE SET search_path = mailroom, pg_temp AS $$
 DECLARE
     known constant text[] := CASE action WHEN 'retry' THEN ARRAY['note', 'now'] WHEN 'release' THEN ARRAY['note', 'identity']
-                                         WHEN 'reassign' THEN ARRAY['note', 'user', 'form', 'model'] WHEN 'cancel' THEN ARRAY['note'] WHEN 'hold' THEN ARRAY['note'] END;
+                                         WHEN 'reassign' THEN ARRAY['note', 'user', 'form', 'model'] WHEN 'cancel' THEN ARRAY['note'] WHEN 'hold' THEN ARRAY['note']
+                                         WHEN 'settle' THEN ARRAY['note', 'outcome'] END;
     problems text[] := '{}';
 BEGIN
     IF known IS NULL THEN
-        PERFORM refuse_request(ARRAY[format('"%s" is none of retry, cancel, hold, release, reassign', action)]);
+        PERFORM refuse_request(ARRAY[format('"%s" is none of retry, cancel, hold, release, reassign, settle', action)]);
     ELSIF jsonb_typeof(arguments) IS DISTINCT FROM 'object' THEN
         PERFORM refuse_request(ARRAY['the arguments must be a JSON object']);
     END IF;
@@ -122,6 +123,9 @@ BEGIN
     END IF;
     IF arguments ->> 'identity' NOT IN ('keep', 'new') THEN
         problems := problems || 'identity: must be keep or new'::text;
+    END IF;
+    IF action = 'settle' AND arguments ->> 'outcome' IS DISTINCT FROM 'sent' AND arguments ->> 'outcome' IS DISTINCT FROM 'not_sent' THEN
+        problems := problems || 'outcome: must be sent or not_sent'::text;
     END IF;
     IF action = 'reassign' THEN
         IF num_nonnulls(arguments ->> 'user', arguments ->> 'form', arguments ->> 'model') = 0 THEN
@@ -151,6 +155,7 @@ CREATE FUNCTION mailroom.why_not(action text, d mailroom.depth, arguments jsonb)
             WHEN d.state = 'held' THEN 'held: release lets it go'
             WHEN d.state = 'scheduled' AND NOT coalesce((arguments ->> 'now')::boolean, false) THEN 'scheduled: its time has not come'
             WHEN d.state = 'ready' AND d.reason <> 'account_busy' THEN 'due already' END
+        WHEN action = 'settle' THEN CASE WHEN d.doubts = 0 THEN 'not in doubt' END
         WHEN action = 'hold' THEN CASE WHEN d.state = 'held' AND NOT d.self_releasing THEN 'held for an operator already' END
         WHEN action = 'release' THEN CASE
             WHEN d.state <> 'held' THEN 'not held'

@@ -1,5 +1,5 @@
 -- Takes over a database that was copied from the installation $2: names it $1 and holds all that waits, whoever had leased it. Returns how many.
-WITH named AS (UPDATE mailroom.installation SET name = $1, settings_version = settings_version + 1),
+WITH named AS (UPDATE mailroom.installation SET name = $1, identity = gen_random_uuid(), settings_version = settings_version + 1),
 forgotten AS (DELETE FROM mailroom.dispatcher),
 place AS (
     INSERT INTO mailroom.place (key, kind, reason, subject, remedy)

@@ -1,15 +1,18 @@
 -- Keeps outcomes whose lease was lost in their messages' stories. A message that was accepted after all and still waits is stopped where it is:
 -- it becomes in doubt, in the place $2, for an operator; what was cancelled meanwhile ends as that.
--- $1 an array of objects (queue/store: Ending or Suspension). Returns the ids stopped.
+-- $1 an array of objects (queue/store: Ending or Suspension; a uid, where there is one, must be the message's). Returns the ids stopped.
 WITH late AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($1::jsonb)
-      AS e(id bigint, lease_no integer, outcome text, started_us bigint, table_row text, account text, from_address text, sender text, envelope_sender text,
+    SELECT e.id, e.uid, e.lease_no, coalesce(e.outcome, e.event) AS outcome, e.started_us, e.table_row, e.account, e.from_address, e.sender, e.envelope_sender, e.server,
+           e.stage, e.code, e.enhanced, e.reply FROM jsonb_to_recordset($1::jsonb)
+      AS e(id bigint, uid uuid, lease_no integer, outcome text, event text, started_us bigint, table_row text, account text, from_address text, sender text, envelope_sender text,
            server text, stage text, code integer, enhanced text, reply text)),
 known AS MATERIALIZED ( -- live or not, its content tells whose it is
-    SELECT l.*, c.uid, (SELECT q.posted_by FROM mailroom.queue q WHERE q.id = l.id) AS posted_by
+    SELECT l.id, c.uid, l.lease_no, l.outcome, l.started_us, l.table_row, l.account, l.from_address, l.sender, l.envelope_sender, l.server, l.stage, l.code, l.enhanced,
+           l.reply, (SELECT q.posted_by FROM mailroom.queue q WHERE q.id = l.id) AS posted_by
       FROM late l LEFT JOIN LATERAL ( -- a look-up in each generation: without one, every index of content is walked from end to end
           SELECT c.uid FROM generate_series(0, 15) g CROSS JOIN LATERAL (
-              SELECT c.uid FROM mailroom.content c WHERE c.generation = g::smallint AND c.id = l.id LIMIT 1) c LIMIT 1) c ON true),
+              SELECT c.uid FROM mailroom.content c WHERE c.generation = g::smallint AND c.id = l.id LIMIT 1) c LIMIT 1) c ON true
+     WHERE l.uid IS NULL OR l.uid = c.uid), -- an id may be given a second time after a restore
 unknown AS ( -- a fenced write without an answer may have worked: then the log or the story has it already;
             -- other lines of the same lease are no outcome of it: taken away, released, held by an operator
     SELECT k.* FROM known k

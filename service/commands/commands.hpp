@@ -78,15 +78,25 @@ int list(const Options& options, Filter filter, const Page& page);
 enum class Consent { ask, given, only_count };
 
 struct Operation {
-    std::string action; // retry, cancel, hold, release, reassign
+    std::string action; // retry, cancel, hold, release, reassign, settle
     Filter filter;
     Consent consent = Consent::ask;
     std::string note;
     bool now = false;              // retry: also what is scheduled
     std::string identity;          // release: keep or new; empty: not chosen
     std::string user, form, model; // reassign
+    std::string outcome;           // settle: sent or not_sent
 };
 int operate(const Options& options, const Operation& operation);
+
+int doubt_list(const Options& options, const Page& page);
+
+struct Recovering {
+    std::vector<std::string> journals; // folders; empty: that of the settings file
+    bool is_complete = false;          // there were no others: what they do not name was not sent
+    Consent consent = Consent::ask;
+};
+int recover(const Options& options, const Recovering& recovering);
 
 int batch_list(const Options& options);
 int batch_change(const Options& options, const std::string& action, const std::string& name, Consent consent);

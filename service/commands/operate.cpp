@@ -51,6 +51,7 @@ std::string_view past(std::string_view action)
            : action == "cancel"  ? "cancelled"
            : action == "hold"    ? "held"
            : action == "release" ? "released"
+           : action == "settle"  ? "settled"
                                  : "reassigned";
 }
 
@@ -65,7 +66,7 @@ std::string arguments_of(const Operation& operation)
     json::object arguments;
     for (const auto& [key, value] : {std::pair{"note", &operation.note}, std::pair{"identity", &operation.identity},
                                      std::pair{"user", &operation.user}, std::pair{"form", &operation.form},
-                                     std::pair{"model", &operation.model}}) {
+                                     std::pair{"model", &operation.model}, std::pair{"outcome", &operation.outcome}}) {
         if (!value->empty())
             arguments.emplace(key, *value);
     }

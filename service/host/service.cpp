@@ -2,6 +2,7 @@
 
 #include "config/reload.hpp"
 
+#include "service/host/journal_folder.hpp"
 #include "service/host/key_source.hpp"
 #include "service/host/names.hpp"
 #include "service/log.hpp"
@@ -85,9 +86,13 @@ boost::system::result<Settings, Problems> make_settings(ServiceFile file)
     auto tls = tls::ClientContext::make(file.tls.ca_file);
     if (!tls)
         problems.push_back(tls.error().text);
+    auto folder = journal_folder(file);
+    if (!folder)
+        problems.emplace_back(where_is_the_journal);
     if (!problems.empty())
         return problems;
-    return Settings{std::move(file), *std::move(key), std::make_shared<tls::ClientContext>(*std::move(tls))};
+    return Settings{std::move(file), *std::move(key), std::make_shared<tls::ClientContext>(*std::move(tls)),
+                    *std::move(folder)};
 }
 
 Service::Service(Settings settings, ReadFile read_file, Notifier& notifier)
@@ -95,7 +100,7 @@ Service::Service(Settings settings, ReadFile read_file, Notifier& notifier)
       read_file_(std::move(read_file)),
       notifier_(notifier),
       transport_(io_.get_executor(), options_of(settings_), settings_.key ? &*settings_.key : nullptr),
-      dispatcher_(io_, {settings_.file, settings_.key, this_host()}, transport_),
+      dispatcher_(io_, {settings_.file, settings_.key, this_host(), settings_.journal_folder}, transport_),
       signals_(io_, SIGINT, SIGTERM, SIGHUP),
       watch_(io_.get_executor())
 {}

@@ -28,6 +28,7 @@ struct Settings {
     ServiceFile file;
     std::optional<queue::SealingKey> key; // none: mail that needs a password is held
     std::shared_ptr<const tls::ClientContext> tls;
+    std::string journal_folder; // empty: no file is wanted
 };
 
 // Without the file; the problems name what cannot be read.

@@ -55,6 +55,15 @@ constexpr std::array kinds{
     EventFacts{dispatcher_died, "dispatcher_died", warning, after_a_day,
                "look in its log and the system's why it ended (memory, a kill, the network); others took over its "
                "messages"},
+    EventFacts{database_restored, "database_restored", error, seen_by_its_dispatcher,
+               "nothing is sent before `mailroom recover` has marked what may have been sent since the backup "
+               "(docs/upgrade-and-backup.md)"},
+    EventFacts{journal_unwritable, "journal_unwritable", error, seen_by_its_dispatcher,
+               "free the disk or repair the folder ([journal] directory); mail waits and goes on by itself. A machine "
+               "without a disk that lasts: [journal] store = \"database\""},
+    EventFacts{journal_unreadable, "journal_unreadable", warning, seen_by_its_dispatcher,
+               "let the service's user read the file; what it cannot read it leaves, and what that dispatcher had is in "
+               "doubt"},
     EventFacts{vacuum_pinned, "vacuum_pinned", warning, seen_by_its_dispatcher, ""},
     EventFacts{vacuum_forbidden, "vacuum_forbidden", warning, seen_by_its_dispatcher, ""},
     EventFacts{generations_full, "generations_full", warning, seen_by_its_dispatcher,

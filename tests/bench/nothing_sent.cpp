@@ -3,6 +3,7 @@
 #include "config/service_file.hpp"
 
 #include "service/dispatcher.hpp"
+#include "service/host/journal_folder.hpp"
 #include "service/log.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -25,8 +26,12 @@ public:
             if (piece.empty())
                 break;
         }
-        parcel.before_commit();
         Delivery delivery;
+        const std::optional<smtp::Loss> refused = co_await parcel.before_commit();
+        if (refused) {
+            delivery.outcome = smtp::outcome_of(*refused, Stage::content);
+            co_return delivery;
+        }
         delivery.outcome.text = "nothing was sent";
         co_return delivery;
     }
@@ -50,9 +55,14 @@ int main(int argc, char** argv)
         std::fprintf(stderr, "%s\n", file.error().front().c_str());
         return 2;
     }
+    const auto folder = host::journal_folder(*file);
+    if (!folder) {
+        std::fprintf(stderr, "%s\n", host::where_is_the_journal);
+        return 2;
+    }
     boost::asio::io_context io(1);
     NothingSent transport;
-    Dispatcher dispatcher(io, {*file, std::nullopt, "bench"}, transport);
+    Dispatcher dispatcher(io, {*file, std::nullopt, "bench", *folder}, transport);
     boost::asio::signal_set signals(io, SIGINT, SIGTERM);
     signals.async_wait([&](const boost::system::error_code& ec, int) {
         if (!ec)

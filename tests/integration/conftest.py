@@ -13,6 +13,7 @@ SUPPORT = Path(__file__).resolve().parent.parent / "support"
 sys.path.insert(0, str(SUPPORT))
 
 from certificates import Certificates  # noqa: E402
+from crash_points import CrashPoints  # noqa: E402
 from machine import Unavailable, private_directory  # noqa: E402
 from mailroom_program import Mailroom  # noqa: E402
 from postfix import PrivatePostfix  # noqa: E402
@@ -21,6 +22,7 @@ from database import Database  # noqa: E402
 
 
 def pytest_configure(config):
+    os.environ["STATE_DIRECTORY"] = str(private_directory("state"))  # where daemons keep journals, unless a test says where
     config.addinivalue_line("markers", "smoke: the few that are also run under the thread sanitizer")
 
 
@@ -82,3 +84,8 @@ def mailroom(build_directory, database, certificates):
     executable = build_directory / "service" / "mailroom"
     with Mailroom(executable, database.dsn, certificates.ca_file, private_directory("program")) as program:
         yield program
+
+
+@pytest.fixture
+def crash_points(mailroom):
+    return CrashPoints(mailroom)

@@ -185,7 +185,7 @@ def test_the_unit_is_as_the_pages_say():
         assert words in told and any(line.startswith(setting) for line in unit), words
     key = re.search(r'^key_file = "(.*?)"', (ROOT / "docs" / "getting-started.md").read_text(), re.MULTILINE)[1]
     assert f"LoadCredential=mailroom.key:{key}" in unit and f'"{key}"' in (ROOT / "packaging" / "mailroom.toml").read_text()
-    assert "started again 15 seconds later" in OPERATIONS.replace("\n", " ") and "RestartSec=15" in unit
+    assert "started again 3 seconds later" in OPERATIONS.replace("\n", " ") and "RestartSec=3" in unit
     assert "no progress for two and a half minutes" in OPERATIONS.replace("\n", " ") and "WatchdogSec=300" in unit
 
 

@@ -67,7 +67,8 @@ class Reader:
         sudo.write_text(f'#!/bin/sh\nshift 2\nPGUSER={cluster.superuser} PGPASSWORD={cluster.password} exec "$@"\n')
         sudo.chmod(0o755)
         self.environment = {**os.environ, "PATH": f"{self.directory / 'bin'}:{cluster.programs}:{os.environ['PATH']}", "PGHOST": "127.0.0.1",
-                            "PGPORT": str(cluster.port), "MAILROOM_CONFIG": str(self.settings), "SSL_CERT_FILE": str(ca_file)}
+                            "PGPORT": str(cluster.port), "MAILROOM_CONFIG": str(self.settings), "SSL_CERT_FILE": str(ca_file),
+                            "STATE_DIRECTORY": str(self.directory / "state")}
         self.service = None
 
     def __enter__(self):
@@ -118,7 +119,7 @@ class Reader:
         self.stop_service()
         log_file = self.directory / "serve.log"
         log_file.unlink(missing_ok=True)
-        command = ["env", *(f"{name}={self.environment[name]}" for name in ("PGPORT", "SSL_CERT_FILE")), self.executable, "--config", self.settings, "serve"]
+        command = ["env", *(f"{name}={self.environment[name]}" for name in ("PGPORT", "SSL_CERT_FILE", "STATE_DIRECTORY")), self.executable, "--config", self.settings, "serve"]
         self.service = Daemon(start_server(command, log_file, die_with="KILL"), log_file)
         self.service.wait_for_line("ready")
 

@@ -98,6 +98,7 @@ class Mailroom:
         self.settings["database"] = {"connection": database}
         self.settings["secrets"] = {"key_file": str(self.key_file)}
         self.settings["tls"] = {"ca_file": str(ca_file)}
+        self.settings["journal"] = {"directory": str(self.directory / "journal")}
         for table, keys in (settings or {}).items():
             self.settings.setdefault(table, {}).update(keys)
         self.environment = {}  # of daemons, besides this process's own

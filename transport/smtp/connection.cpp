@@ -1,5 +1,6 @@
 #include "transport/smtp/connection.hpp"
 
+#include "config/crash_point.hpp"
 #include "config/text.hpp"
 
 #include "transport/smtp/wire.hpp"
@@ -138,6 +139,7 @@ asio::awaitable<Opened> try_to_open(const Server& server, const Credentials* cre
         if (auto* failed = std::get_if<Opening::Failed>(&action))
             co_return Opened{std::move(failed->outcome), wire->resumption_failed()};
         action = co_await perform(*wire, opening, std::move(action), server, options);
+        crash_point("opened", to_string(opening.stage()));
     }
     wire->never_expires();
     co_return Opened{std::make_unique<Connection>(

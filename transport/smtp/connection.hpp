@@ -12,6 +12,7 @@
 #include "transport/smtp/opening.hpp"
 #include "transport/smtp/timeouts.hpp"
 #include "transport/smtp/transaction.hpp"
+#include "transport/smtp/trouble.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -60,9 +61,10 @@ struct Following {
 
 // What submit asks of its caller.
 struct Hooks {
-    // Called once, just before the octets with the final dot are handed to the socket, for who keeps a journal. If it
-    // throws, nothing was committed, the link is closed, and the exception goes on to the caller.
-    std::function<void()> before_commit;
+    // Called once, just before the octets with the final dot are handed to the socket, for who keeps a journal. It may
+    // take its time. If it answers with a loss, nothing was committed, and the delivery ends with that and its link; if
+    // it throws, the exception goes on to the caller.
+    std::function<boost::asio::awaitable<std::optional<Loss>>()> before_commit;
     // Called just before that, where the server and the settings allow it: the message whose commands go out behind the
     // dot; none: nothing is at hand. Must not throw.
     std::function<std::optional<Following>()> following;

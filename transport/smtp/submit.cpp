@@ -1,5 +1,7 @@
 #include "transport/smtp/submit.hpp"
 
+#include "config/crash_point.hpp"
+
 #include "transport/mime/dot_stuffing.hpp"
 #include "transport/smtp/command.hpp"
 #include "transport/smtp/wire.hpp"
@@ -28,7 +30,7 @@ struct Submission {
     Transaction& transaction;
     Content& content;
     const Timeouts& timeouts;
-    const std::function<void()>& before_commit;
+    const std::function<asio::awaitable<std::optional<Loss>>()>& before_commit;
     const std::function<std::string()>& begin_next; // the flight that goes out behind the dot; empty: none
     bool& past_the_dot;                             // what Connection::stop asks
     bool went_behind_a_dot;                         // the commands whose replies are due
@@ -77,6 +79,7 @@ asio::awaitable<Transaction::Action> answered(Submission& s)
         co_return lost(s, std::move(*loss));
     auto next = s.transaction.on_reply(std::get<Reply>(answer));
     s.progress.answered = s.transaction.answered();
+    crash_point("answered", to_string(s.transaction.stage()));
     co_return next;
 }
 
@@ -85,6 +88,7 @@ asio::awaitable<Transaction::Action> sent(Submission& s, std::string octets)
     s.went_behind_a_dot = false;
     s.wire.expires_after(limit_of_reply(s));
     co_await s.wire.write(octets);
+    crash_point("sent", to_string(s.transaction.stage()));
     // Also after a failed write: a 421 that came before the server closed says more than a broken pipe.
     auto next = co_await answered(s);
     co_return next;
@@ -168,12 +172,15 @@ asio::awaitable<Transaction::Action> content_sent(Submission& s)
         const std::string_view part = source.take(max_write);
         std::string ending; // with the next message's commands behind it
         std::size_t up_to_the_dot = part.size();
-        if (source.is_at_end() && !s.wire.loss()) {
+        if (source.is_at_end() && !s.wire.loss() && s.before_commit) {
+            std::optional<Loss> refused = co_await s.before_commit();
+            if (refused)
+                s.wire.cut(*std::move(refused));
+        }
+        if (source.is_at_end() && !s.wire.loss()) { // it may have been stopped meanwhile
             ending = source.ending();
             up_to_the_dot += ending.size();
             ending += s.begin_next();
-            if (s.before_commit)
-                s.before_commit();
             s.past_the_dot = true;
             s.transaction.on_committing();
             const auto now = Clock::now();
@@ -188,6 +195,7 @@ asio::awaitable<Transaction::Action> content_sent(Submission& s)
         }
         s.progress.sent =
             std::min(s.progress.sent + part.size(), s.progress.size); // dots that were doubled do not count
+        crash_point(all ? "sent.final_dot" : "sent.content");
         if (all)
             co_return s.transaction.on_sent();
     }

@@ -196,6 +196,7 @@ Scope scope_of(Cause cause)
 {
     switch (cause) {
     case Cause::stopped:
+    case Cause::unrecorded:
         return Scope::dispatcher;
     case Cause::content_unavailable:
     case Cause::expired:

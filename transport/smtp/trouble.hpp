@@ -18,7 +18,7 @@ Outcome classify(Stage stage, const Reply& reply);
 // How a link failed.
 struct Loss {
     Cause cause = Cause::connection_lost; // or name_not_found, connection_refused, timed_out, tls_failed, certificate,
-                                          // protocol_error, content_unavailable, stopped, expired
+                                          // protocol_error, content_unavailable, unrecorded, stopped, expired
     std::string text;
 };
 

@@ -235,7 +235,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"log", "format = \"xml\"", R"(format: must be one of "text", "json")"},
         BadValue{"log", "level = \"loud\"", R"(level: must be one of "debug", "info", "warning", "error")"},
         BadValue{"log", "level = 3", R"(level: must be one of "debug", "info", "warning", "error")"},
-        BadValue{"doubt", "policy = \"resend\"", R"(policy: must be one of "resend_once", "hold")"},
+        BadValue{"doubt", "policy = \"resend\"", R"(policy: must be one of "resend_once", "hold", "look_up")"},
         BadValue{"smtp", "client_name = \"a b\"", R"(client_name: "a b" is not a domain name)"},
         BadValue{"smtp", "client_name = \"-a\"", R"(client_name: "-a" is not a domain name)"},
         BadValue{"smtp", "client_name = \".a\"", R"(client_name: ".a" is not a domain name)"},

@@ -251,5 +251,52 @@ TEST_F(Session, SendsNoDotWhenTheJournalFails)
     EXPECT_FALSE(connection->reusable());
 }
 
+TEST_F(Session, SendsNoDotThatTheJournalDoesNotTake)
+{
+    unrecorded = Loss{Cause::unrecorded, "the journal cannot be written: No space left on device"};
+    start_peer({opened() + envelope_taken + Script{AwaitEnd{}}});
+    Pieces content = small_content();
+    run(do_open_and_submit(content));
+    EXPECT_EQ(delivery.outcome.verdict, Verdict::try_again);
+    EXPECT_EQ(delivery.outcome.scope, Scope::dispatcher);
+    EXPECT_EQ(delivery.outcome.cause, Cause::unrecorded);
+    EXPECT_THAT(delivery.outcome.text, HasSubstr("No space left on device"));
+    EXPECT_THAT(peer->heard(), Not(HasSubstr("\r\n.\r\n")));
+    EXPECT_FALSE(connection->reusable());
+}
+
+TEST_F(Session, WaitsForTheJournalAndThenSendsTheDot)
+{
+    recording_takes = std::chrono::milliseconds(30);
+    start_peer({opened() + envelope_taken + content_taken + quit_taken});
+    Pieces content = small_content();
+    run(do_all(content));
+    EXPECT_EQ(delivery.outcome.verdict, Verdict::accepted);
+}
+
+TEST_F(Session, SendsNoDotWhenItIsStoppedWhileTheJournalIsWritten)
+{
+    recording_takes = std::chrono::milliseconds(30);
+    before_commit = [this] { connection->stop(); };
+    start_peer({opened() + envelope_taken + Script{AwaitEnd{}}});
+    Pieces content = small_content();
+    run(do_open_and_submit(content));
+    EXPECT_EQ(delivery.outcome.verdict, Verdict::try_again);
+    EXPECT_EQ(delivery.outcome.cause, Cause::stopped);
+    EXPECT_THAT(peer->heard(), Not(HasSubstr("\r\n.\r\n")));
+}
+
+TEST_F(Session, TheDeadlineOfTheDeliveryHoldsWhileTheJournalIsWritten)
+{
+    options.timeouts.delivery = std::chrono::milliseconds(100);
+    recording_takes = std::chrono::milliseconds(300);
+    start_peer({opened() + envelope_taken + Script{AwaitEnd{}}});
+    Pieces content = small_content();
+    run(do_open_and_submit(content));
+    EXPECT_EQ(delivery.outcome.verdict, Verdict::try_again);
+    EXPECT_EQ(delivery.outcome.cause, Cause::timed_out);
+    EXPECT_THAT(peer->heard(), Not(HasSubstr("\r\n.\r\n")));
+}
+
 } // namespace
 } // namespace mailroom::smtp

@@ -8,8 +8,10 @@
 #include "transport/smtp/submit.hpp"
 #include "transport/tls.hpp"
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -167,8 +169,23 @@ protected:
 
     asio::awaitable<void> do_submit(Content& content)
     {
-        Hooks hooks{before_commit, following, expires, &progress};
-        delivery = co_await submit(*connection, to, content, std::move(hooks));
+        delivery = co_await submit(*connection, to, content, hooks());
+    }
+
+    Hooks hooks()
+    {
+        return {[this] { return commit(); }, following, expires, &progress};
+    }
+
+    asio::awaitable<std::optional<Loss>> commit()
+    {
+        if (before_commit)
+            before_commit();
+        if (recording_takes.count() > 0) {
+            asio::steady_timer disk(io, recording_takes);
+            co_await disk.async_wait(asio::as_tuple(asio::use_awaitable));
+        }
+        co_return unrecorded;
     }
 
     asio::awaitable<void> do_open_and_submit(Content& content)
@@ -206,6 +223,8 @@ protected:
         nullptr, ClientName::make("erp.example.com").value(), {}, Cleartext::forbidden, Pipelining::next_message};
     std::optional<tls::ClientContext> tls;
     std::function<void()> before_commit;
+    std::chrono::milliseconds recording_takes{0}; // by the journal
+    std::optional<Loss> unrecorded;               // what it says then
     std::function<std::optional<Following>()> following;
     std::chrono::steady_clock::time_point expires = std::chrono::steady_clock::time_point::max();
     Progress progress;
