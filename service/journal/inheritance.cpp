@@ -41,12 +41,13 @@ void Inheritance::tell(const journal::Replay& replay)
             text += "; all else that it had is in doubt too, because the machine itself went down or the journal has gaps";
         log::info("journal_replayed", "{}", text);
     }
-    std::vector<Event> problems;
-    if (!replay.problems.empty())
-        problems.push_back({rules::EventKind::journal_unreadable, folder_,
-                            fmt::format("a journal cannot be read: {}", fmt::join(replay.problems, "; ")),
-                            {}});
-    events_.only(rules::EventKind::journal_unreadable, std::move(problems));
+    if (replay.problems.empty())
+        events_.end(rules::EventKind::journal_unreadable, folder_);
+    else
+        events_.raise({rules::EventKind::journal_unreadable,
+                       folder_,
+                       fmt::format("a journal cannot be read: {}", fmt::join(replay.problems, "; ")),
+                       {}});
 }
 
 } // namespace mailroom

@@ -47,7 +47,7 @@ def test_what_was_sent_ends_as_sent_and_goes_to_nobody_again(erp, mailroom, serv
     assert any(event["event"] == "settled" and "in the server's log" in event["note"] for event in story["events"])
     assert len(server.seen.messages) == 2
     assert "nothing is in doubt" in mailroom.run("doubt", "list").out
-    [told] = [one for one in erp.database.value("SELECT mailroom.outcomes(NULL, 100)")["outcomes"] if one["uid"] == uid and one["outcome"] == "sent"]
+    [told] = [one for one in erp.database.value("SELECT mailroom.outcomes(NULL, 100)")["outcomes"] if one["uid"] == uid and one["event"] == "sent"]
     assert told
 
 

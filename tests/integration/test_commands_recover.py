@@ -1,6 +1,5 @@
 """A database restored from a backup: the daemon sends nothing until `mailroom recover` has marked what may have been sent since."""
 
-import json
 import subprocess
 
 import pytest
@@ -111,7 +110,7 @@ def test_it_is_refused_while_a_daemon_lives(erp, mailroom):
         refused = mailroom.run("recover", "--yes", check=False)
     assert refused.code == 1 and "stop all daemons first" in refused.err
     with_json = mailroom.run("recover", "--json", check=False)
-    assert with_json.code == 2 and "--yes" in json.loads(with_json.err or with_json.out)["error"]
+    assert with_json.code == 2 and "--yes" in with_json.err
 
 
 def test_a_restart_is_no_restore(erp, mailroom, server):

@@ -31,10 +31,9 @@ def small_disk():
 
 
 def fill(folder):
-    with open(folder / "filler", "wb") as filler, pytest.raises(OSError):
+    with open(folder / "filler", "wb", buffering=0) as filler, pytest.raises(OSError):
         while True:
             filler.write(b"x" * 4096)
-            filler.flush()
 
 
 def test_on_a_full_disk_nothing_is_sent_until_there_is_room_and_no_try_is_used_up(erp, mailroom, server, small_disk):
