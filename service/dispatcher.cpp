@@ -562,8 +562,10 @@ void Dispatcher::watch()
         const Progress& progress = round->carried->progress();
         const std::string& uid = round->carried->job().claimed.uid;
         if (!stuck_.contains(uid))
-            log::error("delivery_stuck", "{} has not ended in its time: {}; its connection is cut, if it has one", uid,
-                       describe(progress, now));
+            log::write(LogLevel::error, "delivery_stuck",
+                       fmt::format("a delivery has not ended in its time: {}; its connection is cut, if it has one",
+                                   describe(progress, now)),
+                       {{"uid", uid}});
         stuck.insert(uid);
         transport_.give_up(progress);
     }
@@ -695,8 +697,8 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
         log::warning("stop_limit", "the stop limit is over: {} messages without a reply are in doubt", senders_);
         for (const Courier::Round* round : rounds_) {
             if (round->carried != nullptr)
-                log::warning("not_ended", "{}: {}", round->carried->job().claimed.uid,
-                             describe(round->carried->progress(), steady_clock::now()));
+                log::write(LogLevel::warning, "not_ended", describe(round->carried->progress(), steady_clock::now()),
+                           {{"uid", round->carried->job().claimed.uid}});
         }
         transport_.abort();
         stop_deadline_ = steady_clock::now() + last_seconds;

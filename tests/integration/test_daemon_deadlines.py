@@ -127,5 +127,6 @@ def test_a_stop_at_its_limit_names_each_message_and_where_it_stood(erp, mailroom
     uid = erp.enqueue(user="ANNA", **letter())
     server.wait_for(1)
     daemon.stop(timeout=30)
-    assert f"{uid}: waiting for the reply to the final dot for " in daemon.log()
+    [line] = [line for line in daemon.log().splitlines() if " not_ended: " in line]
+    assert " not_ended: waiting for the reply to the final dot for " in line and line.endswith(f" uid={uid}")
     erp.wait_for(uid, "in_doubt")
