@@ -12,7 +12,7 @@ import pytest
 from erp import Erp, letter
 from machine import wait_until
 from misbehaving import MisbehavingServer
-from smtp_script import Hold, Script, Silence, Trickle
+from smtp_script import Hold, Reply, Script, Silence, Trickle
 
 BIG = {"attachments": [{"name": "big", "content": base64.b64encode(os.urandom(9_000_000)).decode()}]}
 
@@ -69,6 +69,22 @@ def test_a_message_that_expires_while_it_is_sent_does_not_get_its_dot(erp, mailr
         [*_, attempt, end] = erp.story(uid)["events"]
         assert attempt["stage"] == "content" and attempt["reply"].startswith("its time was over: ") and "MB of content sent" in attempt["reply"]
         assert end["reply"].startswith("not sent by ") and end["reply"].endswith(attempt["reply"])
+    assert server.seen.messages == []
+
+
+def test_a_message_whose_age_ends_while_it_is_sent_does_not_get_its_dot(erp, mailroom, script, server):
+    mailroom.configure("retry", max_age="5s")
+    script.on("rcpt", Reply("450 4.2.1 busy"), times=1).on("content", Hold(threading.Event()))
+    erp.relay("ANNA", server)
+    with mailroom.daemon():
+        uid = erp.enqueue(user="ANNA", **letter(**BIG))
+        erp.wait_for(uid, "deferred")  # from here on its age counts
+        erp.make_due()
+        server.wait(lambda seen: ("DATA" in [line for _, line in seen.commands]))
+        erp.wait_for(uid, "expired")
+        [*_, attempt, end] = erp.story(uid)["events"]
+        assert attempt["stage"] == "content" and attempt["reply"].startswith("its time was over: ")
+        assert end["reply"].startswith("given up after 00:00:05; last: ") and end["reply"].endswith(attempt["reply"])
     assert server.seen.messages == []
 
 
