@@ -3,6 +3,7 @@
 
 #include "config/error.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,8 @@ bool is_utf8(std::string_view text);             // well-formed by RFC 3629: no 
 std::string printable(std::string_view octets, std::size_t max_size);
 bool equals_ignoring_ascii_case(std::string_view a, std::string_view b);
 std::string ascii_lower(std::string_view text);
+std::string grouped(std::int64_t number);                         // 12,345
+std::string count_of(std::int64_t number, std::string_view noun); // 1 message, 12,345 messages
 
 // UTF-8 without control characters (C0, DEL, C1), at most max_size octets: what can never end a header or a command
 // early.

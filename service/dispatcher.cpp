@@ -1,5 +1,7 @@
 #include "service/dispatcher.hpp"
 
+#include "config/text.hpp"
+
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
 #include "service/rules/resolve_sender.hpp"
@@ -255,8 +257,8 @@ boost::asio::awaitable<void> Dispatcher::hand_back_unknown_claims()
         co_return;
     claim_is_unknown_ = handed_back->locked > 0;
     if (handed_back->messages > 0)
-        log::info("claim_was_lost", "a claim without an answer had worked: {} messages go back to be claimed again",
-                  handed_back->messages);
+        log::info("claim_was_lost", "a claim without an answer had worked: {} put back to be claimed again",
+                  count_of(handed_back->messages, "message"));
 }
 
 boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std::vector<queue::Range> ranges)
@@ -694,7 +696,8 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
         co_await progress_.wait_for(std::chrono::milliseconds(200));
     keeper_.put_back_ready(); // of a claim that came too late
     if (senders_ > 0) {
-        log::warning("stop_limit", "the stop limit is over: {} messages without a reply are in doubt", senders_);
+        log::warning("stop_limit", "the stop limit is over: in doubt without a reply: {}",
+                     count_of(senders_, "message"));
         for (const Courier::Round* round : rounds_) {
             if (round->carried != nullptr)
                 log::write(LogLevel::warning, "not_ended", describe(round->carried->progress(), steady_clock::now()),

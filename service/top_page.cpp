@@ -1,5 +1,7 @@
 #include "service/top_page.hpp"
 
+#include "config/text.hpp"
+
 #include "service/commands/command.hpp"
 
 #include <boost/json/array.hpp>
@@ -14,7 +16,6 @@ namespace mailroom {
 namespace {
 
 namespace json = boost::json;
-using commands::grouped;
 using commands::number_at;
 using commands::short_time;
 using commands::span_of;
@@ -40,7 +41,7 @@ std::string head(const json::value& facts)
     const auto alive = std::ranges::count_if(dispatchers, [](const json::value& d) { return d.at("alive").as_bool(); });
     return fmt::format("mailroom, installation {}   {}   {}", text_at(facts, "installation"),
                        short_time(text_at(facts, "at")),
-                       alive == 0 ? "NO DISPATCHER IS ALIVE" : commands::count_of(alive, "dispatcher") + " alive");
+                       alive == 0 ? "NO DISPATCHER IS ALIVE" : count_of(alive, "dispatcher") + " alive");
 }
 
 std::string rates(const json::value& facts)
@@ -107,8 +108,7 @@ void add_accounts(std::vector<std::string>& lines, const json::value& facts)
 {
     const json::array& accounts = facts.at("accounts").as_array();
     if (const auto paused = number_at(facts, "paused_logins"); paused > 0)
-        lines.push_back(
-            fmt::format("{} paused: mailroom doctor --no-mail-servers", commands::count_of(paused, "login")));
+        lines.push_back(fmt::format("{} paused: mailroom doctor --no-mail-servers", count_of(paused, "login")));
     if (accounts.empty())
         return;
     lines.emplace_back();

@@ -1,5 +1,7 @@
 #include "service/upkeep.hpp"
 
+#include "config/text.hpp"
+
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
 
@@ -25,7 +27,7 @@ void tell_reaped(const queue::Reaped& reaped)
 
 void tell_ended(const std::vector<queue::Expired>& ended)
 {
-    std::size_t late = 0;
+    std::int64_t late = 0;
     for (const auto& [uid, user_code, recipients, outcome, note] : ended) {
         if (outcome != "cancelled")
             ++late;
@@ -37,7 +39,7 @@ void tell_ended(const std::vector<queue::Expired>& ended)
         log::write(LogLevel::info, outcome, {}, fields);
     }
     if (late > 0)
-        log::warning("messages_expired", "{} messages expired before they could be sent", late);
+        log::warning("messages_expired", "{} expired unsent", count_of(late, "message"));
 }
 
 } // namespace
@@ -82,7 +84,8 @@ boost::asio::awaitable<void> Upkeep::release()
         if (events_.upkeep_failed("releasing messages", released) || released->all == 0 || stopping_)
             co_return;
         if (released->held > 0)
-            log::info("released", "released {} held messages: a setting or a status changed", released->held);
+            log::info("released", "released {}: a setting or a status changed",
+                      count_of(released->held, "held message"));
         moved_();
     }
 }
@@ -129,9 +132,8 @@ boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)
     if (messages > 0)
         events_.raise({rules::EventKind::dispatcher_died,
                        dispatchers,
-                       fmt::format("{} died or was cut off: {} messages that it had are in doubt, {} of them held for "
-                                   "an operator",
-                                   dispatchers, messages, for_operator),
+                       fmt::format("{} died or was cut off with {} in hand, now in doubt; {} held for an operator",
+                                   dispatchers, count_of(messages, "message"), for_operator),
                        {}});
 }
 

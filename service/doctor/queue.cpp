@@ -1,5 +1,7 @@
 #include "service/doctor/queue.hpp"
 
+#include "config/text.hpp"
+
 #include "service/commands/command.hpp"
 #include "service/rules/hold.hpp"
 
@@ -17,7 +19,6 @@ namespace mailroom::doctor {
 namespace {
 
 namespace json = boost::json;
-using commands::count_of;
 using commands::number_at;
 using commands::short_time;
 using commands::span_of;

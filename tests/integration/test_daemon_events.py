@@ -131,7 +131,7 @@ def test_a_killed_daemon_is_told_and_what_it_alone_could_end_is_over(erp, mailro
     mailroom.settings["secrets"]["key_file"] = key
     with mailroom.daemon():
         died = wait_for(mailroom, "dispatcher_died")
-        assert died["subject"] == own["subject"] and "1 messages" in died["text"]
+        assert died["subject"] == own["subject"] and "with 1 message in hand, now in doubt" in died["text"]
         wait_for(mailroom, "no_key", open=False)
         assert erp.states()[uid] == ("in_doubt", "")
 
@@ -144,7 +144,7 @@ def test_messages_that_wait_for_an_operator_are_told_until_none_does(erp, mailro
         uid = erp.enqueue(user="ANNA", **letter())
         erp.wait_for(uid, "held", "in_doubt")
     with mailroom.daemon():  # it looks at its start, and every half minute
-        assert wait_for(mailroom, "messages_in_doubt")["text"].startswith("1 messages may have been sent or not")
+        assert wait_for(mailroom, "messages_in_doubt")["text"] == "waiting for an operator: 1 message that may have been sent or not"
     mailroom.run("cancel", uid, "--yes")
     with mailroom.daemon():
         wait_for(mailroom, "messages_in_doubt", open=False)
