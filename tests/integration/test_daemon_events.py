@@ -197,3 +197,24 @@ def test_the_command_follows_what_begins_and_says_what_is_wrong_with_an_age(erp,
             assert over["id"] == "installation_differs" and not over["open"], "its daemon has ended"
         finally:
             follower.kill()
+
+
+def test_the_command_follows_on_when_the_database_is_back(erp, mailroom, database):
+    raised = """INSERT INTO mailroom.events (id, subject, severity, text, remedy, since, last_seen, until, dispatcher, seen_by)
+                VALUES ('no_key', %s, 'warning', 'a test', 'none', now(), now(), NULL, 1, '{}')"""
+    with subprocess.Popen([mailroom.executable, "--config", mailroom.write_settings(), "events", "--follow", "--json"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower:
+        try:
+            database.rows(raised, ["before"])
+            assert json.loads(follower.stdout.readline())["subject"] == "before"
+            database.cluster.stop_immediately()
+            try:
+                assert "the connection to the database is lost" in follower.stderr.readline()
+            finally:
+                database.cluster.start()
+            database.rows(raised, ["after"])
+            database.rows("UPDATE mailroom.events SET until = now() WHERE subject = 'after'")
+            assert json.loads(follower.stdout.readline())["subject"] == "after"
+            assert follower.stderr.readline() == "mailroom: the database is back\n"
+        finally:
+            follower.kill()
