@@ -3,6 +3,7 @@
 #include "config/text.hpp"
 
 #include "queue/event_store.hpp"
+#include "queue/migrate.hpp"
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
 
@@ -66,6 +67,7 @@ boost::asio::awaitable<void> Housekeeping::run()
         co_await vacuum();
         if (Clock::now() >= next_turn) {
             next_turn = Clock::now() + turn_every;
+            co_await watch_server();
             co_await turn(queue::Ring::content, retention_.content);
             co_await turn(queue::Ring::history, retention_.log);
             co_await clear(queue::Ring::content, retention_.content);
@@ -240,6 +242,23 @@ boost::asio::awaitable<void> Housekeeping::watch_undecided()
          "that may have been sent or not");
     tell(EventKind::messages_quarantined, rules::place_key(quarantine_hold()), found->quarantined,
          "whose dispatcher died three times");
+}
+
+// Two daemons of two databases with one name know nothing of each other.
+boost::asio::awaitable<void> Housekeeping::watch_server()
+{
+    const std::function<pg::DbResult<bool>(pg::Connection&)> look = queue::is_elsewhere;
+    auto elsewhere = co_await lane_.run<bool>(look);
+    if (events_.upkeep_failed("looking which server this is", elsewhere))
+        co_return;
+    std::vector<Event> events;
+    if (*elsewhere)
+        events.push_back({EventKind::database_copied,
+                          "mailroom.installation",
+                          "the database was made on another server, or as another database: it is a copy, or was "
+                          "moved. If the original still serves, both send the same mail",
+                          {}});
+    events_.only(EventKind::database_copied, std::move(events));
 }
 
 } // namespace mailroom

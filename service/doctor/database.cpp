@@ -140,6 +140,13 @@ Findings examine_schema(pg::Connection& connection, std::string_view installatio
     Findings findings{fine("schema", "", fmt::format("version {}", queue::newest_schema()))};
     if (const auto ours = queue::check_installation(connection, installation); !ours)
         findings.push_back(problem("installation", "", ours.error().text));
+    else if (const auto elsewhere = queue::is_elsewhere(connection); elsewhere && *elsewhere)
+        findings.push_back(warning(
+            "installation", installation,
+            "the database was made on another server, or as another database: it is a copy, or was moved. If the "
+            "original still serves, both send the same mail",
+            "for a copy: stop its service, give its settings file another [installation] name, and run `mailroom "
+            "adopt`, which holds what waits. Once the original is out of use: `mailroom adopt`"));
     else
         findings.push_back(fine("installation", installation, "the same in the settings file and in the database"));
     return findings;

@@ -11,6 +11,7 @@ from psycopg2.extensions import make_dsn
 
 from erp import Erp, letter
 from machine import Unavailable, free_port, private_directory, program, wait_until
+from mailroom_program import Mailroom
 from misbehaving import MisbehavingServer
 from smtp_script import Close, Script
 
@@ -189,6 +190,27 @@ def test_a_database_of_another_installation(erp, mailroom):
     told = found.only("problem", "installation")["text"]
     assert '"test"' in told and '"copy"' in told and "mailroom adopt" in told
     assert found.only("ok", "queue"), "the rest can still be looked at"
+
+
+def test_a_copy_that_is_served_under_the_name_of_its_original(erp, mailroom, database, certificates):
+    name = database.name + "_copy"
+    database.cluster.execute(f'CREATE DATABASE "{name}" TEMPLATE "{database.name}" OWNER "{database.owner}"')
+    copied = database.cluster.dsn(database.owner, database.password, name)
+    try:
+        with Mailroom(mailroom.executable, copied, certificates.ca_file, private_directory("copy")) as copy:
+            copy.configure("secrets", key_file=str(mailroom.key_file))
+            with mailroom.daemon(), copy.daemon():
+                told = of_database(copy).only("warning", "installation")
+                assert "it is a copy, or was moved" in told["text"] and "mailroom adopt" in told["remedy"]
+                assert of_database(mailroom).only("ok", "installation")
+                wait_until(lambda: "database_copied" in copy.run("events").out, 30, "the event")
+                assert "database_copied" not in mailroom.run("events").out
+            copy.run("migrate")
+            assert of_database(copy).only("warning", "installation"), "only adopting says that it belongs here"
+            assert "nothing is held" in copy.run("adopt").out
+            assert of_database(copy).only("ok", "installation")
+    finally:
+        database.cluster.drop_database(name)
 
 
 def test_a_login_without_the_roles(erp, mailroom, database):
