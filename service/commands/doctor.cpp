@@ -165,7 +165,7 @@ void examine_queue(Report& report, Link& link, const Patient& patient)
     if (!facts) {
         report.skip({"dispatchers", "queue", "holds", "accounts", "generations"}, facts.error().text);
     } else {
-        report.add(about_queue(*facts));
+        report.add(about_queue(*facts, patient.key != nullptr ? patient.key->id() : ""));
     }
     examine_upkeep(report, link);
     auto stored = queue::load_settings(link.get());

@@ -286,8 +286,11 @@ def test_a_key_that_is_missing_while_passwords_are_stored(erp, mailroom, server)
 def test_a_key_that_is_not_the_one_that_sealed(erp, mailroom, server):
     anna(erp, server)
     right = mailroom.key_file.read_text()
-    mailroom.run("config", "new-key", mailroom.directory / "other key")
-    mailroom.configure("secrets", key_file=str(mailroom.directory / "other key"))
+    other = mailroom.json("config", "new-key", mailroom.directory / "other key")["key_id"]
+    with mailroom.daemon():
+        mailroom.configure("secrets", key_file=str(mailroom.directory / "other key"))
+        [told] = of_database(mailroom).at("warning", "dispatchers")
+        assert f"the settings file names (id {other})" in told["text"] and "restart" in told["remedy"]
     found = examine(mailroom)
     told = found.only("problem", "secrets")
     assert told["subject"] == "user ANNA" and "was sealed with the key" in told["text"] and "account password" in told["remedy"]

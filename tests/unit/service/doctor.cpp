@@ -178,6 +178,7 @@ boost::json::value quiet_but(const char* key, const char* value)
 TEST(Doctor, FindsNothingWrongWithAQuietQueue)
 {
     EXPECT_THAT(about_queue(parsed(quiet)), Each(Field(&Finding::level, Level::ok)));
+    EXPECT_THAT(about_queue(parsed(quiet), "k"), Each(Field(&Finding::level, Level::ok)));
 }
 
 TEST(Doctor, HoldsASilentDispatcherForAProblemOnlyWhereMailWaitsForIt)
@@ -198,6 +199,16 @@ TEST(Doctor, WarnsOfDispatchersThatDiffer)
         {"host": "c", "pid": 3, "version": "0.9", "key_id": "old", "alive": false, "silent_for": 99}])"));
     EXPECT_THAT(findings, Contains(is(Level::warning, "2 versions")));
     EXPECT_THAT(findings, Contains(is(Level::warning, "not all the same sealing key")));
+}
+
+TEST(Doctor, WarnsOfDispatchersThatHaveNotTheKeyOfTheSettingsFile)
+{
+    EXPECT_THAT(about_queue(parsed(quiet), "another"), Contains(is(Level::warning, "(id k) is not the one that")));
+    const auto without_key =
+        quiet_but("dispatchers",
+                  R"([{"host": "a", "pid": 1, "version": "1.0", "key_id": null, "alive": true, "silent_for": 1}])");
+    EXPECT_THAT(about_queue(without_key, "k"), Contains(is(Level::warning, "no dispatcher has a sealing key")));
+    EXPECT_THAT(about_queue(without_key), Not(Contains(is(Level::warning, "sealing key"))));
 }
 
 TEST(Doctor, HasMorePatienceWithBulkMail)
