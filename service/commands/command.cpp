@@ -74,6 +74,8 @@ Error explained(std::string_view doing, const pg::DbError& error)
     if (error.sqlstate == "42501") // insufficient_privilege
         return Error{fmt::format("{}: {}. The login lacks the role for this (see \"Roles\" in docs/configuration.md)",
                                  doing, error.text)};
+    if (error.sqlstate == disk_full)
+        return Error{fmt::format("{}: the database's disk is full: {}. {}", doing, error.text, if_disk_full)};
     return Error{fmt::format("{}: {}", doing, pg::explain(error))};
 }
 

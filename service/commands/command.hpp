@@ -63,6 +63,11 @@ pg::DbResult<boost::json::value> call_json(pg::Connection& connection, std::stri
 Result<boost::json::value> query_json(pg::Connection& connection, std::string_view statement,
                                       const pg::Params& params = {});
 
+inline constexpr std::string_view disk_full = "53100"; // SQLSTATE
+inline constexpr std::string_view if_disk_full =
+    "make room where PostgreSQL has its data (SHOW data_directory): files that are not its own, old logs, WAL that a "
+    "replication slot keeps (pg_replication_slots); never delete a file of its own";
+
 // The error of a database call, in words for people.
 Error explained(std::string_view doing, const pg::DbError& error);
 

@@ -113,6 +113,7 @@ void examine_server(Report& report, Link& link)
 {
     const auto clocks = compare_clocks(link.get());
     report.add(clocks ? about_clock(*clocks) : not_checked("clock", "", clocks.error().text));
+    report.add(examine_room(link.get()));
     const auto facts = query_json(link.get(), "doctor_server");
     report.add(facts ? about_server(*facts) : Findings{not_checked("server", "", facts.error().text)});
 }
@@ -190,7 +191,7 @@ void examine_database(Report& report, const Options& options, const Patient& pat
     const std::vector<std::string> behind{"dispatchers", "queue",     "holds",   "accounts", "generations",
                                           "vacuum",      "dead_rows", "secrets", "servers",  "logins"};
     if (!visit.connection) {
-        report.skip({"clock", "server", "roles", "schema", "installation"}, "the database cannot be reached");
+        report.skip({"clock", "space", "server", "roles", "schema", "installation"}, "the database cannot be reached");
         report.skip(behind, "the database cannot be reached");
         return;
     }
@@ -223,6 +224,7 @@ int doctor(const Options& options, const Examination& examination)
     const auto authorities = tls::ClientContext::make(file->tls.ca_file);
     report.add(about_authorities(*file, authorities));
     report.add(examine_log(file->log));
+    report.add(examine_space(file->log));
     const queue::SealingKey* const sealing = key && *key ? &**key : nullptr;
     examine_database(report, options, {*file, examination, sealing, authorities ? &*authorities : nullptr});
     report.end();

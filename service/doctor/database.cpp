@@ -186,6 +186,23 @@ Finding about_clock(const Clocks& clocks)
     return fine("clock", "", fmt::format("the database's and this machine's agree ({:.3f} s)", seconds));
 }
 
+Finding examine_room(pg::Connection& connection)
+{
+    constexpr const char* where = "the database";
+    // A temporary table is nobody else's, and is not logged. It stands where the database's tables do.
+    const auto written = connection.script(
+        "BEGIN; SET LOCAL temp_tablespaces = ''; CREATE TEMPORARY TABLE mailroom_doctor ON COMMIT DROP "
+        "AS SELECT repeat('x', 1000) FROM generate_series(1, 1000); ROLLBACK",
+        pg::Connection::statement_limit);
+    if (written)
+        return fine("space", where, "it has room for what is written");
+    if (connection.usable())
+        static_cast<void>(connection.script("ROLLBACK", pg::Connection::statement_limit));
+    if (written.error().sqlstate != commands::disk_full)
+        return not_checked("space", where, written.error().text);
+    return problem("space", where, "its disk is full: " + written.error().text, std::string(commands::if_disk_full));
+}
+
 Findings about_server(const json::value& facts)
 {
     return {about_encryption(facts), about_roles(facts), about_connections(facts), about_vacuum(facts)};

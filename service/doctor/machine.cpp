@@ -8,8 +8,10 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <future>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -79,7 +81,7 @@ Finding about_space(std::string_view folder, std::uintmax_t free_octets)
     const std::string left = fmt::format("{} MiB are free", free_octets / mebibyte);
     const std::string remedy = fmt::format("make room in the file system of {}", folder);
     if (free_octets < 16 * mebibyte)
-        return problem("space", folder, left + ": the log will stop", remedy);
+        return problem("space", folder, left + ": there is none for what the service writes", remedy);
     if (free_octets < 512 * mebibyte)
         return warning("space", folder, "only " + left, remedy);
     return fine("space", folder, left);
@@ -106,10 +108,24 @@ Findings examine_log(const ServiceFile::Log& log)
                                                folder)));
     else
         findings.push_back(fine("log", log.file, fmt::format("{} can write it", host::user_name())));
-    std::error_code error;
-    const fs::space_info space = fs::space(folder, error);
-    if (!error)
-        findings.push_back(about_space(folder, space.available));
+    return findings;
+}
+
+Findings examine_space(const ServiceFile::Log& log)
+{
+    std::vector<std::string> folders{"/var/lib/mailroom", "/var/log/mailroom"};
+    for (const char* const name : {"STATE_DIRECTORY", "LOGS_DIRECTORY"}) // systemd's
+        if (const char* const folder = std::getenv(name); folder != nullptr)
+            folders.emplace_back(folder);
+    if (log.target == LogTarget::file)
+        folders.push_back(fs::absolute(log.file).parent_path().string());
+    else
+        folders.emplace_back("/var/log/journal");
+    Findings findings;
+    std::set<std::uint64_t> seen;
+    for (const auto& folder : folders)
+        if (const auto room = host::room_in(folder); room && seen.insert(room->file_system).second)
+            findings.push_back(about_space(folder, room->free_octets));
     return findings;
 }
 

@@ -24,7 +24,10 @@ Findings about_settings(const std::string& path, const boost::system::result<Ser
 Finding about_key(const Result<std::optional<queue::SealingKey>>& key);
 Finding about_authorities(const ServiceFile& file, const Result<tls::ClientContext>& authorities);
 
-Findings examine_log(const ServiceFile::Log& log); // whether it can be written, and how much room there is
+Findings examine_log(const ServiceFile::Log& log); // whether it can be written
+
+// Of the folders that the service writes to, and of its log's: of each file system once.
+Findings examine_space(const ServiceFile::Log& log);
 
 // Less than 512 MiB is a warning, less than 16 MiB a problem; both ours.
 Finding about_space(std::string_view folder, std::uintmax_t free_octets);

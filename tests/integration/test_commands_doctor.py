@@ -4,15 +4,18 @@ import concurrent.futures
 import contextlib
 import json
 import pathlib
+import shutil
 import subprocess
 
 import pytest
 from psycopg2.extensions import make_dsn
 
+from database import Database
 from erp import Erp, letter
-from machine import Unavailable, free_port, private_directory, program, wait_until
+from machine import Unavailable, free_port, private_directory, program, unprivileged_user, wait_until
 from mailroom_program import Mailroom
 from misbehaving import MisbehavingServer
+from postgres import PrivatePostgres
 from smtp_script import Close, Script
 
 ANNA = "anna@example.test"
@@ -68,7 +71,7 @@ def test_all_in_order(erp, mailroom, server):
         found = examine(mailroom)
         assert found.code == 0 and {f["level"] for f in found.all} == {"ok"}, [f for f in found.all if f["level"] != "ok"]
         checks = {f["check"] for f in found.all}
-        assert checks == {"settings", "key", "authorities", "log", "names", "database", "clock", "server", "roles", "connections", "autovacuum", "schema",
+        assert checks == {"settings", "key", "authorities", "log", "space", "names", "database", "clock", "server", "roles", "connections", "autovacuum", "schema",
                           "installation", "dispatchers", "queue", "holds", "accounts", "generations", "vacuum", "dead_rows", "secrets", "servers", "logins"}
         shown = mailroom.run("doctor").out
     assert shown.startswith("mailroom ") and "0 problems, 0 warnings" in shown.splitlines()[-1]
@@ -145,12 +148,18 @@ def file_system(options):
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_log_in_a_file_system_that_is_full_or_read_only(erp, mailroom):
+def test_a_log_in_a_file_system_that_is_full_or_read_only(erp, mailroom, monkeypatch):
     with file_system("size=1m") as folder:
         (folder / "other").write_bytes(b"x" * 900_000)
         mailroom.configure("log", file=str(folder / "log"))
-        full = of_database(mailroom).only("problem", "space")
+        [full] = of_database(mailroom).at("problem", "space")
         assert full["subject"] == str(folder) and "0 MiB are free" in full["text"] and not (folder / "log").exists()
+        checked = mailroom.run("config", "check")
+        assert f"warning: {folder}: 0 MiB are free" in checked.err, "serve starts"
+        assert "0 MiB are free" in mailroom.json("config", "check")["warnings"][0]
+        mailroom.settings["log"] = {"level": "info"}  # to the journal: then other folders are written to
+        monkeypatch.setenv("STATE_DIRECTORY", str(folder))
+        assert full in of_database(mailroom).at("problem", "space")
     with file_system("ro") as folder:
         mailroom.configure("log", file=str(folder / "log"))
         assert "Read-only file system" in of_database(mailroom).only("problem", "log")["text"]
@@ -241,6 +250,25 @@ def test_a_database_that_takes_no_writes(erp, mailroom, database):
         assert refused.code == 1 and "read-only" in refused.err
     finally:
         database.cluster.execute(f'ALTER ROLE "{database.owner}" RESET default_transaction_read_only')
+
+
+def test_a_database_whose_disk_is_full(mailroom, certificates):
+    """What is written needs room that is not there, before anything else is wrong."""
+    with file_system("size=250m") as folder:
+        shutil.chown(folder, unprivileged_user("postgres"))
+        with PrivatePostgres(directory=folder, fsync=False, max_wal_size="32MB", wal_recycle="off") as cluster:
+            database = Database(cluster, "full")
+            with Mailroom(mailroom.executable, database.dsn, certificates.ca_file, private_directory("full")) as program:
+                Erp(program, database).prepare()
+                assert "the database" in [f["subject"] for f in of_database(program).at("ok", "space")]
+                with contextlib.suppress(OSError), open(folder / "other", "wb", buffering=0) as other:
+                    while True:
+                        other.write(bytes(65536))
+                found = of_database(program)
+                told = next(f for f in found.at("problem", "space") if f["subject"] == "the database")
+                assert found.code == 1 and "No space left on device" in told["text"] and "data_directory" in told["remedy"]
+                (folder / "other").unlink()
+                assert of_database(program).code == 0, "nothing is left behind"
 
 
 def test_a_transaction_that_keeps_dead_rows(erp, mailroom, database):

@@ -29,18 +29,21 @@ def newest_programs():
 
 
 class PrivatePostgres:
-    """`with PrivatePostgres() as cluster: cluster.connect()`. Settings are postgresql.conf's, by name."""
+    """`with PrivatePostgres() as cluster: cluster.connect()`. Settings are postgresql.conf's, by name.
 
-    def __init__(self, fsync=True, **settings):
+    directory: where it is, instead of a new one that goes at exit; it belongs to the user that runs PostgreSQL."""
+
+    def __init__(self, fsync=True, directory=None, environment=None, **settings):
         self.programs = newest_programs()
         self.user = unprivileged_user("postgres")
-        self.directory = private_directory("postgres", owner=self.user)
+        self.directory = directory or private_directory("postgres", owner=self.user)
         self.data = self.directory / "data"
         self.log_file = self.directory / "postgres.log"
         self.port = free_port()
         self.superuser = SUPERUSER
         self.password = secrets.token_urlsafe(18)
         self._process = None
+        self._environment = environment  # of the server, besides this process's own
         self._settings = {"fsync": "on" if fsync else "off", "max_connections": 200, "log_timezone": "UTC", **settings}
         self._initdb()
         atexit.register(self.stop)
@@ -63,7 +66,7 @@ class PrivatePostgres:
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         # INT is PostgreSQL's fast shutdown: what it gets if the tests are killed.
-        self._process = start_server(run_as(self.user, command), self.log_file, die_with="INT")
+        self._process = start_server(run_as(self.user, command), self.log_file, die_with="INT", environment=self._environment)
         try:
             wait_until(self._ready, 60, "PostgreSQL's start")
         except Exception:
