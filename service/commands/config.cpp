@@ -1,5 +1,6 @@
 #include "queue/seal.hpp"
 #include "service/commands/commands.hpp"
+#include "service/doctor/daemon.hpp"
 #include "service/doctor/database.hpp"
 #include "service/doctor/machine.hpp"
 #include "service/host/key_source.hpp"

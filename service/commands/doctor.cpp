@@ -2,6 +2,7 @@
 #include "queue/settings_store.hpp"
 #include "queue/upkeep.hpp"
 #include "service/commands/commands.hpp"
+#include "service/doctor/daemon.hpp"
 #include "service/doctor/database.hpp"
 #include "service/doctor/machine.hpp"
 #include "service/doctor/queue.hpp"
@@ -210,8 +211,9 @@ void examine_database(Report& report, const Options& options, const Patient& pat
 int doctor(const Options& options, const Examination& examination)
 {
     Report report(options.output);
+    const Daemon daemon = daemon_of(options.config_path);
     if (options.output == Output::text)
-        fmt::print("mailroom {} on {}, run by {}\n", MAILROOM_VERSION, host::this_host(), host::user_name());
+        fmt::print("mailroom {} on {}, {}\n", MAILROOM_VERSION, host::this_host(), words_of(daemon));
     const auto file = load_service_file(options.config_path);
     report.add(about_settings(options.config_path, file));
     if (!file) {
@@ -223,7 +225,8 @@ int doctor(const Options& options, const Examination& examination)
     report.add(about_key(key));
     const auto authorities = tls::ClientContext::make(file->tls.ca_file);
     report.add(about_authorities(*file, authorities));
-    report.add(examine_log(file->log));
+    report.add(examine_service(options.config_path, *file, daemon));
+    report.add(examine_log(file->log, daemon));
     report.add(examine_space(file->log));
     const queue::SealingKey* const sealing = key && *key ? &**key : nullptr;
     examine_database(report, options, {*file, examination, sealing, authorities ? &*authorities : nullptr});

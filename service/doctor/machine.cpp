@@ -1,17 +1,13 @@
 #include "service/doctor/machine.hpp"
 
 #include "queue/pg/connection.hpp"
-#include "service/host/files.hpp"
-#include "service/host/journal.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <future>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -20,8 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
-
-constexpr std::uintmax_t mebibyte = 1024 * 1024;
 
 bool any(fs::perms have, fs::perms wanted)
 {
@@ -74,59 +68,6 @@ Finding about_authorities(const ServiceFile& file, const Result<tls::ClientConte
     if (!authorities)
         return problem("authorities", "", authorities.error().text);
     return fine("authorities", "", file.tls.ca_file.empty() ? "those of this machine" : file.tls.ca_file);
-}
-
-Finding about_space(std::string_view folder, std::uintmax_t free_octets)
-{
-    const std::string left = fmt::format("{} MiB are free", free_octets / mebibyte);
-    const std::string remedy = fmt::format("make room in the file system of {}", folder);
-    if (free_octets < 16 * mebibyte)
-        return problem("space", folder, left + ": there is none for what the service writes", remedy);
-    if (free_octets < 512 * mebibyte)
-        return warning("space", folder, "only " + left, remedy);
-    return fine("space", folder, left);
-}
-
-Findings examine_log(const ServiceFile::Log& log)
-{
-    if (log.target == LogTarget::journal && !host::journal_is_there())
-        return {problem("log", "", "there is no journal here: serve does not start",
-                        R"(another [log] target: "auto", "stderr" or "file")")};
-    if (log.target == LogTarget::journal)
-        return {fine("log", "", "systemd's journal")};
-    if (log.target == LogTarget::automatic)
-        return {fine("log", "", "standard error: systemd's journal, where it runs as a unit")};
-    if (log.target == LogTarget::standard_error)
-        return {fine("log", "", "standard error")};
-    Findings findings;
-    const std::string folder = fs::absolute(log.file).parent_path().string();
-    if (const std::error_code error = host::may_append(log.file))
-        findings.push_back(problem("log", log.file,
-                                   fmt::format("{} cannot write it: {}", host::user_name(), error.message()),
-                                   fmt::format("give the service's user the right to write in {}, or name another "
-                                               "file in [log] file",
-                                               folder)));
-    else
-        findings.push_back(fine("log", log.file, fmt::format("{} can write it", host::user_name())));
-    return findings;
-}
-
-Findings examine_space(const ServiceFile::Log& log)
-{
-    std::vector<std::string> folders{"/var/lib/mailroom", "/var/log/mailroom"};
-    for (const char* const name : {"STATE_DIRECTORY", "LOGS_DIRECTORY"}) // systemd's
-        if (const char* const folder = std::getenv(name); folder != nullptr)
-            folders.emplace_back(folder);
-    if (log.target == LogTarget::file)
-        folders.push_back(fs::absolute(log.file).parent_path().string());
-    else
-        folders.emplace_back("/var/log/journal");
-    Findings findings;
-    std::set<std::uint64_t> seen;
-    for (const auto& folder : folders)
-        if (const auto room = host::room_in(folder); room && seen.insert(room->file_system).second)
-            findings.push_back(about_space(folder, room->free_octets));
-    return findings;
 }
 
 Result<std::size_t> resolve(const std::string& name)

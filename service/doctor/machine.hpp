@@ -1,5 +1,6 @@
-// What can be told of this machine without the database: the settings file, the sealing key, the authorities, the log,
-// names. Functions called about_... judge what others found out; `config check` uses some of them.
+// What can be told of this machine without the database: the settings file, the sealing key, the authorities, names;
+// the daemon's files are in doctor/daemon. Functions called about_... judge what others found out; `config check` uses
+// some of them.
 #pragma once
 
 #include "config/service_file.hpp"
@@ -23,14 +24,6 @@ Findings about_settings(const std::string& path, const boost::system::result<Ser
 
 Finding about_key(const Result<std::optional<queue::SealingKey>>& key);
 Finding about_authorities(const ServiceFile& file, const Result<tls::ClientContext>& authorities);
-
-Findings examine_log(const ServiceFile::Log& log); // whether it can be written
-
-// Of the folders that the service writes to, and of its log's: of each file system once.
-Findings examine_space(const ServiceFile::Log& log);
-
-// Less than 512 MiB is a warning, less than 16 MiB a problem; both ours.
-Finding about_space(std::string_view folder, std::uintmax_t free_octets);
 
 struct LookedUp {
     std::string name;

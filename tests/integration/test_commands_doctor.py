@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from postgres import PrivatePostgres
 from smtp_script import Close, Script
 
 ANNA = "anna@example.test"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -163,6 +165,63 @@ def test_a_log_in_a_file_system_that_is_full_or_read_only(erp, mailroom, monkeyp
     with file_system("ro") as folder:
         mailroom.configure("log", file=str(folder / "log"))
         assert "Read-only file system" in of_database(mailroom).only("problem", "log")["text"]
+
+
+@pytest.fixture
+def unit(mailroom, certificates, monkeypatch):
+    """mailroom.service as it is but for its user and its paths; the settings file is written once, and is the test's."""
+    if os.geteuid() != 0:
+        raise Unavailable("only root can tell what another user may do")
+    user, folder = unprivileged_user("daemon"), private_directory("units")
+    text = (ROOT / "systemd" / "mailroom.service").read_text()
+    for there, here in {"/etc/mailroom/mailroom.toml": mailroom.config_file, "/etc/mailroom/key": mailroom.key_file,
+                        "User=mailroom\n": f"User={user}\n"}.items():
+        assert there in text
+        text = text.replace(there, str(here))
+    (folder / "mailroom.service").write_text(text)
+    monkeypatch.setenv("SYSTEMD_UNIT_PATH", str(folder))
+    mailroom.write_settings()
+    monkeypatch.setattr(mailroom, "write_settings", lambda: mailroom.config_file)
+    monkeypatch.setattr(mailroom, "unit", folder / "mailroom.service", raising=False)
+    mailroom.directory.chmod(0o755)
+    ca_file = mailroom.directory / "ca.pem"
+    shutil.copy(certificates.ca_file, ca_file)
+    mailroom.config_file.write_text(mailroom.config_file.read_text().replace(str(certificates.ca_file), str(ca_file)))
+    yield user
+
+
+def test_root_judges_what_the_service_may_read(erp, mailroom, unit):
+    told = of_database(mailroom).only("problem", "service")
+    assert told["subject"] == unit and str(mailroom.config_file) in told["text"] and "Permission denied" in told["text"]
+    assert mailroom.run("doctor", "--no-mail-servers", check=False).out.splitlines()[0].endswith(f"run by root, files judged for {unit} (mailroom.service)")
+    subprocess.run(["sh", "-c", told["remedy"]], check=True)
+    assert of_database(mailroom).only("ok", "service")["subject"] == unit, "the key is handed over by systemd"
+    mailroom.directory.chmod(0o700)
+    told = of_database(mailroom).at("problem", "service")[0]
+    assert told["remedy"].endswith(f"chmod 0750 {mailroom.directory}")
+    subprocess.run(["sh", "-c", told["remedy"]], check=True)
+    (mailroom.directory / "ca.pem").chmod(0o600)
+    assert "ca.pem" in of_database(mailroom).only("problem", "service")["remedy"]
+    (mailroom.directory / "ca.pem").chmod(0o644)
+    mailroom.unit.write_text(mailroom.unit.read_text().replace("LoadCredential=", "#LoadCredential="))
+    told = of_database(mailroom).only("problem", "service")
+    assert "the key" in told["text"] and f"LoadCredential=mailroom.key:{mailroom.key_file}" in told["remedy"]
+
+
+def test_root_judges_where_the_service_may_write_its_log(erp, mailroom, unit):
+    mailroom.config_file.chmod(0o644)
+    folder = private_directory("logs")
+    settings = mailroom.config_file.read_text()
+    mailroom.config_file.write_text(settings + f'file = "{folder}/mailroom.log"\n')
+    told = of_database(mailroom).only("problem", "log")
+    assert "mailroom.service may write in /var/lib/mailroom, /var/log/mailroom only" in told["text"] and f"ReadWritePaths={folder}" in told["remedy"]
+    added = mailroom.unit.with_name("mailroom.service.d")
+    added.mkdir()
+    (added / "override.conf").write_text(f"[Service]\nReadWritePaths={folder}\n")
+    told = of_database(mailroom).only("problem", "log")
+    assert f"{unit} cannot write it: Permission denied" in told["text"] and str(folder) in told["remedy"]
+    shutil.chown(folder, unit)
+    assert of_database(mailroom).only("ok", "log")["text"] == f"{unit} can write it"
 
 
 # ---------------------------------------------------------------- the database

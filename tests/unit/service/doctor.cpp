@@ -1,4 +1,5 @@
 // What the doctor makes of what was found: thresholds and words. What it finds is in test_commands_doctor.py.
+#include "service/doctor/daemon.hpp"
 #include "service/doctor/database.hpp"
 #include "service/doctor/finding.hpp"
 #include "service/doctor/machine.hpp"
