@@ -7,7 +7,7 @@
 #include "service/doctor/machine.hpp"
 #include "service/doctor/queue.hpp"
 #include "service/doctor/servers.hpp"
-#include "service/host/files.hpp"
+#include "service/host/clock.hpp"
 #include "service/host/key_source.hpp"
 #include "service/host/names.hpp"
 
@@ -228,6 +228,7 @@ int doctor(const Options& options, const Examination& examination)
     report.add(examine_service(options.config_path, *file, daemon));
     report.add(examine_log(file->log, daemon));
     report.add(examine_space(file->log));
+    report.add(about_own_clock(host::clock_is_kept()));
     const queue::SealingKey* const sealing = key && *key ? &**key : nullptr;
     examine_database(report, options, {*file, examination, sealing, authorities ? &*authorities : nullptr});
     report.end();

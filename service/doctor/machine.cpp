@@ -70,6 +70,18 @@ Finding about_authorities(const ServiceFile& file, const Result<tls::ClientConte
     return fine("authorities", "", file.tls.ca_file.empty() ? "those of this machine" : file.tls.ca_file);
 }
 
+Finding about_own_clock(std::optional<bool> kept)
+{
+    if (!kept)
+        return not_checked("ntp", "", "the kernel does not say whether this machine's clock is kept");
+    if (!*kept)
+        return warning(
+            "ntp", "", "nothing keeps this machine's clock, says its kernel; look whether it is right (date)",
+            "`timedatectl set-ntp true` (Debian: with systemd-timesyncd or chrony installed); in a container, "
+            "on its host");
+    return fine("ntp", "", "this machine's clock is kept");
+}
+
 Result<std::size_t> resolve(const std::string& name)
 {
     boost::asio::io_context io;

@@ -25,6 +25,9 @@ Findings about_settings(const std::string& path, const boost::system::result<Ser
 Finding about_key(const Result<std::optional<queue::SealingKey>>& key);
 Finding about_authorities(const ServiceFile& file, const Result<tls::ClientContext>& authorities);
 
+// kept: by NTP or likewise; none: it cannot be told. A clock that nobody keeps may be right, so it is no problem.
+Finding about_own_clock(std::optional<bool> kept);
+
 struct LookedUp {
     std::string name;
     std::size_t addresses = 0;

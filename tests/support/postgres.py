@@ -31,9 +31,10 @@ def newest_programs():
 class PrivatePostgres:
     """`with PrivatePostgres() as cluster: cluster.connect()`. Settings are postgresql.conf's, by name.
 
-    directory: where it is, instead of a new one that goes at exit; it belongs to the user that runs PostgreSQL."""
+    directory: where it is, instead of a new one that goes at exit; it belongs to the user that runs PostgreSQL. through: a command that
+    becomes the server, as env does."""
 
-    def __init__(self, fsync=True, directory=None, environment=None, **settings):
+    def __init__(self, fsync=True, directory=None, through=(), **settings):
         self.programs = newest_programs()
         self.user = unprivileged_user("postgres")
         self.directory = directory or private_directory("postgres", owner=self.user)
@@ -43,7 +44,7 @@ class PrivatePostgres:
         self.superuser = SUPERUSER
         self.password = secrets.token_urlsafe(18)
         self._process = None
-        self._environment = environment  # of the server, besides this process's own
+        self._through = through
         self._settings = {"fsync": "on" if fsync else "off", "max_connections": 200, "log_timezone": "UTC", **settings}
         self._initdb()
         atexit.register(self.stop)
@@ -62,11 +63,11 @@ class PrivatePostgres:
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.directory,
             "password_encryption": "scram-sha-256", "logging_collector": "off", **self._settings,
         }
-        command = [self.programs / "postgres", "-D", self.data]
+        command = [*self._through, self.programs / "postgres", "-D", self.data]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         # INT is PostgreSQL's fast shutdown: what it gets if the tests are killed.
-        self._process = start_server(run_as(self.user, command), self.log_file, die_with="INT", environment=self._environment)
+        self._process = start_server(run_as(self.user, command), self.log_file, die_with="INT")
         try:
             wait_until(self._ready, 60, "PostgreSQL's start")
         except Exception:

@@ -38,6 +38,14 @@ boost::json::value parsed(const char* text)
 
 // ---- The clock
 
+TEST(Doctor, WarnsOfAClockThatNobodyKeeps)
+{
+    EXPECT_THAT(about_own_clock(true), is(Level::ok, "is kept"));
+    EXPECT_THAT(about_own_clock(false), is(Level::warning, "nothing keeps this machine's clock"));
+    EXPECT_THAT(about_own_clock(false).remedy, HasSubstr("timedatectl set-ntp true"));
+    EXPECT_EQ(about_own_clock(std::nullopt).level, Level::not_checked);
+}
+
 TEST(Doctor, HoldsAClockThatIsAnHourOffForAProblemToWhicheverSide)
 {
     EXPECT_THAT(about_clock({3600s, 10ms}), is(Level::problem, "3600.0 s ahead"));
