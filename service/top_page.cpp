@@ -98,6 +98,18 @@ std::string used(const json::value& account)
                        most == 0 ? "" : "/" + grouped(most));
 }
 
+// Of the limits that are no count of recipients: " (30/min, 3 at once)".
+std::string pace(const json::value& account)
+{
+    const json::value& limits = account.at("limits");
+    const std::int64_t minute = limits.is_null() ? 0 : number_at(limits, "messages_per_minute");
+    const std::int64_t connections = limits.is_null() ? 0 : number_at(limits, "connections");
+    std::string text = minute == 0 ? "" : grouped(minute) + "/min";
+    if (connections > 0)
+        text += fmt::format("{}{} at once", text.empty() ? "" : ", ", connections);
+    return text.empty() ? "" : fmt::format(" ({})", text);
+}
+
 void add_more(std::vector<std::string>& lines, std::size_t all)
 {
     if (all > most_shown)
@@ -117,10 +129,10 @@ void add_accounts(std::vector<std::string>& lines, const json::value& facts)
     for (std::size_t i = 0; i < std::min(accounts.size(), most_shown); ++i) {
         const json::value& account = accounts[i];
         const std::string why = text_at(account, "blocked_why");
-        lines.push_back(fmt::format("{:>8} {:>8} {:>15}  {:<20}  {}{}", number_at(account, "sending"),
+        lines.push_back(fmt::format("{:>8} {:>8} {:>15}  {:<20}  {}{}{}", number_at(account, "sending"),
                                     at_least(number_at(account, "waiting"), account), used(account),
                                     short_time(text_at(account, "blocked_until")), text_at(account, "key"),
-                                    why.empty() ? "" : ": " + why));
+                                    pace(account), why.empty() ? "" : ": " + why));
     }
     add_more(lines, accounts.size());
 }
