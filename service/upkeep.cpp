@@ -28,10 +28,10 @@ void tell_reaped(const queue::Reaped& reaped)
 void tell_ended(const std::vector<queue::Expired>& ended)
 {
     std::int64_t late = 0;
-    for (const auto& [uid, user_code, recipients, outcome, note] : ended) {
+    for (const auto& [uid, user_code, recipients, outcome, note, category] : ended) {
         if (outcome != "cancelled")
             ++late;
-        log::Fields fields{{"uid", uid}};
+        log::Fields fields{{"uid", uid}, {"category", category}};
         if (!user_code.empty())
             fields.push_back({"user", user_code});
         fields.push_back({"recipients", std::int64_t{recipients}});
