@@ -437,8 +437,9 @@ boost::system::result<ServiceFile, Problems> load_service_file(const std::string
 {
     std::ifstream stream(path, std::ios::binary);
     if (!stream)
-        return Problems{fmt::format("{}: {}; name another file with --config, or write one as docs/getting-started.md does",
-                                    path, std::strerror(errno))};
+        return Problems{
+            fmt::format("{}: {}; name another file with --config, or write one as docs/getting-started.md does", path,
+                        std::strerror(errno))};
     std::string text;
     std::array<char, 4096> part{};
     while (stream.read(part.data(), part.size()) || stream.gcount() > 0)

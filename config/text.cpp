@@ -152,6 +152,21 @@ std::string ascii_lower(std::string_view text)
     return result;
 }
 
+std::string grouped(std::int64_t number)
+{
+    std::string digits = std::to_string(number);
+    for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
+        digits.insert(static_cast<std::size_t>(at), 1, ',');
+    return digits;
+}
+
+std::string count_of(std::int64_t number, std::string_view noun)
+{
+    std::string text = grouped(number);
+    text.append(1, ' ').append(noun).append(number == 1 ? "" : "s");
+    return text;
+}
+
 Result<HeaderText> HeaderText::make(std::string text)
 {
     if (text.size() > max_size)

@@ -3,6 +3,7 @@
 
 #include "config/error.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -12,11 +13,12 @@ std::string_view trimmed(std::string_view text); // without ASCII blanks, tabs a
 bool is_utf8(std::string_view text);             // well-formed by RFC 3629: no overlong form, no surrogate
 // Text from outside as it may be shown or logged: UTF-8 on one line. Tabs and line ends become blanks; other control
 // characters, what turns the direction of writing (Unicode's bidirectional controls) and octets that are no UTF-8
-// become
-// '?'. Never more than max_size octets, no character cut.
+// become '?'. Never more than max_size octets, no character cut.
 std::string printable(std::string_view octets, std::size_t max_size);
 bool equals_ignoring_ascii_case(std::string_view a, std::string_view b);
 std::string ascii_lower(std::string_view text);
+std::string grouped(std::int64_t number);                         // 12,345
+std::string count_of(std::int64_t number, std::string_view noun); // 1 message, 12,345 messages
 
 // UTF-8 without control characters (C0, DEL, C1), at most max_size octets: what can never end a header or a command
 // early.

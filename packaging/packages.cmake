@@ -51,10 +51,8 @@ set(CPACK_RPM_SPEC_MORE_DEFINE
 %define _build_id_links none")
 # Before the files, since their owner must exist.
 set(sysusers_file ${PROJECT_SOURCE_DIR}/systemd/sysusers.d/mailroom.conf)
-if(EXISTS ${sysusers_file})
-    file(READ ${sysusers_file} sysusers)
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${sysusers_file})
-endif()
+file(READ ${sysusers_file} sysusers)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${sysusers_file})
 configure_file(rpm/pre.in rpm-pre @ONLY)
 set(CPACK_RPM_PRE_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_BINARY_DIR}/rpm-pre)
 set(CPACK_RPM_POST_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_SOURCE_DIR}/rpm/post)

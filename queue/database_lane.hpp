@@ -47,7 +47,7 @@ public:
     struct Progress {
         std::optional<Clock::time_point> busy_since; // none: no job is in progress
         Clock::time_point answered_at;               // a job ended; before the first: the lane's start
-        std::optional<Clock::time_point> failed_at;  // one ended with an error
+        std::optional<Clock::time_point> failed_at;  // one found no database, lost it, or had no answer in time
     };
     Progress progress() const;
 
@@ -68,7 +68,7 @@ private:
             lane->enqueue([lane = lane, executor, shared, job = std::move(job)](pg::Connection* connection,
                                                                                 const pg::DbError* error) {
                 pg::DbResult<T> result = connection != nullptr ? job(*connection) : pg::DbResult<T>(*error);
-                if (!result)
+                if (!result && result.error().connection_is_gone()) // a refusal is an answer
                     lane->note_failure();
                 boost::asio::post(executor,
                                   [shared, result = std::move(result)]() mutable { (*shared)(std::move(result)); });

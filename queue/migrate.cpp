@@ -155,8 +155,9 @@ Result<Migrated> migrate(pg::Connection& connection, std::string_view installati
             return done.error();
         result.applied.emplace_back(migration.name);
     }
-    if (auto named = connection.run({"", "UPDATE mailroom.installation SET name = $1 WHERE name IS NULL"},
-                                    pg::Params().text(installation));
+    if (auto named = connection.run(
+            {"", "UPDATE mailroom.installation SET name = $1, server = mailroom.present_server() WHERE name IS NULL"},
+            pg::Params().text(installation));
         !named)
         return failed("migrate", named.error());
     auto name = installation_name(connection);
@@ -204,6 +205,14 @@ Result<void> check_installation(pg::Connection& connection, std::string_view ins
     return {};
 }
 
+pg::DbResult<bool> is_elsewhere(pg::Connection& connection)
+{
+    auto found = connection.run({"", "SELECT server <> mailroom.present_server() FROM mailroom.installation"});
+    if (!found)
+        return found.error();
+    return found->rows() > 0 && found->truth(0, 0);
+}
+
 Result<Adopted> adopt(pg::Connection& connection, std::string_view installation)
 {
     Transaction transaction(connection);
@@ -214,13 +223,18 @@ Result<Adopted> adopt(pg::Connection& connection, std::string_view installation)
     auto previous = installation_name(connection);
     if (!previous)
         return failed("adopt", previous.error());
-    Adopted result{*previous, 0};
+    Adopted result{*previous, 0, false};
     if (*previous != installation) {
         auto held = connection.run(sql("adopt"), pg::Params().text(installation).text(*previous), migration_limit);
         if (!held)
             return failed("adopt", held.error());
         result.held = held->number(0, 0);
     }
+    const auto settled = connection.run({"", "UPDATE mailroom.installation SET server = mailroom.present_server() "
+                                             "WHERE server IS DISTINCT FROM mailroom.present_server() RETURNING 1"});
+    if (!settled)
+        return failed("adopt", settled.error());
+    result.was_elsewhere = settled->rows() > 0;
     if (auto done = transaction.commit(); !done)
         return failed("adopt", done.error());
     return result;

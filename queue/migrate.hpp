@@ -28,12 +28,18 @@ Result<void> check_schema(pg::Connection& connection);
 // The database's name of itself must be that of the settings file; otherwise nothing may be sent.
 Result<void> check_installation(pg::Connection& connection, std::string_view installation);
 
+// Whether the database was made or adopted on another server, or as another database of this one: it is a copy, or was
+// moved. False also where this login may not see it.
+pg::DbResult<bool> is_elsewhere(pg::Connection& connection);
+
 struct Adopted {
     std::string previous;
-    std::int64_t held = 0; // messages that waited
+    std::int64_t held = 0;      // messages that waited
+    bool was_elsewhere = false; // until now
 };
 
-// Renames a database that was copied from another installation, and first holds all that waits (copied_from).
+// Renames a database that was copied from another installation, and first holds all that waits (copied_from). It
+// belongs where it is from now on.
 Result<Adopted> adopt(pg::Connection& connection, std::string_view installation);
 
 } // namespace mailroom::queue

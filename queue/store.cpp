@@ -408,7 +408,7 @@ pg::DbResult<std::vector<Expired>> expire(pg::Connection& connection, int limit,
     for (int row = 0; row < rows->rows(); ++row)
         ended.push_back({std::string(rows->text(row, 1)), std::string(rows->text(row, 2)),
                          static_cast<int>(rows->number(row, 3)), std::string(rows->text(row, 4)),
-                         std::string(rows->text(row, 5))});
+                         std::string(rows->text(row, 5)), std::string(rows->text(row, 6))});
     return ended;
 }
 

@@ -256,6 +256,7 @@ struct Expired {
     int recipients = 0;
     std::string outcome; // expired, cancelled, partly_sent
     std::string note;    // why, for people
+    std::string category;
 };
 
 // Ends what is past its expiry, what was put off for max_age (0: no limit), and what was cancelled: up to `limit` of

@@ -73,7 +73,7 @@ boost::asio::awaitable<Route::Ended> Courier::carry(Errand& errand, Round& round
         co_await doubt(job, broken);
         co_return Route::Ended::served;
     }
-    log::warning("delivery_broke", "{} is put back: {}", job.claimed.uid, broken);
+    log::write(LogLevel::warning, "delivery_broke", "a message is put back: " + broken, {{"uid", job.claimed.uid}});
     put_back(job.claimed, pause_after_trouble, broken);
     co_return Route::Ended::troubled;
 }
@@ -140,8 +140,9 @@ boost::asio::awaitable<void> Courier::doubt(const Job& job, const std::string& w
     try {
         co_await store(job.claimed, attempted, judgement, job.snapshot->settings.version);
     } catch (const std::exception& error) { // at a stop without a database: whoever reaps the lease doubts it
-        log::warning("doubt_not_stored", "{} keeps its lease, its doubt could not be stored: {}", job.claimed.uid,
-                     error.what());
+        log::write(LogLevel::warning, "doubt_not_stored",
+                   fmt::format("a message keeps its lease, its doubt could not be stored: {}", error.what()),
+                   {{"uid", job.claimed.uid}});
     }
 }
 
@@ -315,7 +316,8 @@ boost::asio::awaitable<void> Courier::hold(queue::Claimed claimed, std::string t
         co_await store(claimed, attempted, judgement, settings_version);
         stored = true;
     } catch (const std::exception& error) {
-        log::warning("hold_failed", "{} cannot be held: {}", claimed.uid, error.what());
+        log::write(LogLevel::warning, "hold_failed", fmt::format("a message cannot be held: {}", error.what()),
+                   {{"uid", claimed.uid}});
     }
     if (!stored)
         put_back(claimed, pause_after_trouble, {});

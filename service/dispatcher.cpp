@@ -1,6 +1,7 @@
 #include "service/dispatcher.hpp"
 
 #include "config/crash_point.hpp"
+#include "config/text.hpp"
 
 #include "service/journal/database_journal.hpp"
 #include "service/journal/file_journal.hpp"
@@ -286,8 +287,8 @@ boost::asio::awaitable<void> Dispatcher::hand_back_unknown_claims()
         co_return;
     claim_is_unknown_ = handed_back->locked > 0;
     if (handed_back->messages > 0)
-        log::info("claim_was_lost", "a claim without an answer had worked: {} messages go back to be claimed again",
-                  handed_back->messages);
+        log::info("claim_was_lost", "a claim without an answer had worked: {} put back to be claimed again",
+                  count_of(handed_back->messages, "message"));
 }
 
 boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std::vector<queue::Range> ranges)
@@ -601,8 +602,10 @@ void Dispatcher::watch()
         const Progress& progress = round->carried->progress();
         const std::string& uid = round->carried->job().claimed.uid;
         if (!stuck_.contains(uid))
-            log::error("delivery_stuck", "{} has not ended in its time: {}; its connection is cut, if it has one", uid,
-                       describe(progress, now));
+            log::write(LogLevel::error, "delivery_stuck",
+                       fmt::format("a delivery has not ended in its time: {}; its connection is cut, if it has one",
+                                   describe(progress, now)),
+                       {{"uid", uid}});
         stuck.insert(uid);
         transport_.give_up(progress);
     }
@@ -731,11 +734,12 @@ boost::asio::awaitable<void> Dispatcher::wind_down()
         co_await progress_.wait_for(std::chrono::milliseconds(200));
     keeper_.put_back_ready(); // of a claim that came too late
     if (senders_ > 0) {
-        log::warning("stop_limit", "the stop limit is over: {} messages without a reply are in doubt", senders_);
+        log::warning("stop_limit", "the stop limit is over: in doubt without a reply: {}",
+                     count_of(senders_, "message"));
         for (const Courier::Round* round : rounds_) {
             if (round->carried != nullptr)
-                log::warning("not_ended", "{}: {}", round->carried->job().claimed.uid,
-                             describe(round->carried->progress(), steady_clock::now()));
+                log::write(LogLevel::warning, "not_ended", describe(round->carried->progress(), steady_clock::now()),
+                           {{"uid", round->carried->job().claimed.uid}});
         }
         transport_.abort();
         stop_deadline_ = steady_clock::now() + last_seconds;

@@ -1,6 +1,9 @@
 #include "service/housekeeping.hpp"
 
+#include "config/text.hpp"
+
 #include "queue/event_store.hpp"
+#include "queue/migrate.hpp"
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
 
@@ -26,9 +29,9 @@ constexpr int keys_at_once = 5000;
 
 using rules::EventKind;
 
-std::string how_many(std::int64_t counted)
+std::string how_many(std::int64_t messages)
 {
-    return counted > 1000 ? "more than 1000" : std::to_string(counted);
+    return messages > 1000 ? "more than 1,000 messages" : count_of(messages, "message");
 }
 
 } // namespace
@@ -64,6 +67,7 @@ boost::asio::awaitable<void> Housekeeping::run()
         co_await vacuum();
         if (Clock::now() >= next_turn) {
             next_turn = Clock::now() + turn_every;
+            co_await watch_server();
             co_await turn(queue::Ring::content, retention_.content);
             co_await turn(queue::Ring::history, retention_.log);
             co_await clear(queue::Ring::content, retention_.content);
@@ -132,8 +136,8 @@ boost::asio::awaitable<void> Housekeeping::unpin()
     }
     if (moved > 0)
         log::info("content_moved",
-                  "moved the content of {} messages that wait for long, so that their generation can be cleared away",
-                  moved);
+                  "moved the content of {} waiting for long, so that its generation can be cleared away",
+                  count_of(moved, "message"));
 }
 
 boost::asio::awaitable<void> Housekeeping::unpark()
@@ -230,13 +234,31 @@ boost::asio::awaitable<void> Housekeeping::watch_undecided()
     const auto tell = [this](EventKind kind, const std::string& subject, std::int64_t messages, const char* text) {
         std::vector<Event> events;
         if (messages > 0)
-            events.push_back({kind, subject, fmt::format("{} messages {}", how_many(messages), text), {}});
+            events.push_back(
+                {kind, subject, fmt::format("waiting for an operator: {} {}", how_many(messages), text), {}});
         events_.only(kind, std::move(events));
     };
     tell(EventKind::messages_in_doubt, rules::place_key(doubt_hold()), found->in_doubt,
-         "may have been sent or not, and wait for an operator");
+         "that may have been sent or not");
     tell(EventKind::messages_quarantined, rules::place_key(quarantine_hold()), found->quarantined,
-         "lost their dispatcher three times, and wait for an operator");
+         "whose dispatcher died three times");
+}
+
+// Two daemons of two databases with one name know nothing of each other.
+boost::asio::awaitable<void> Housekeeping::watch_server()
+{
+    const std::function<pg::DbResult<bool>(pg::Connection&)> look = queue::is_elsewhere;
+    auto elsewhere = co_await lane_.run<bool>(look);
+    if (events_.upkeep_failed("looking which server this is", elsewhere))
+        co_return;
+    std::vector<Event> events;
+    if (*elsewhere)
+        events.push_back({EventKind::database_copied,
+                          "mailroom.installation",
+                          "the database was made on another server, or as another database: it is a copy, or was "
+                          "moved. If the original still serves, both send the same mail",
+                          {}});
+    events_.only(EventKind::database_copied, std::move(events));
 }
 
 } // namespace mailroom

@@ -45,6 +45,7 @@ private:
     boost::asio::awaitable<void> vacuum();
     boost::asio::awaitable<void> watch_pins();
     boost::asio::awaitable<void> watch_undecided();
+    boost::asio::awaitable<void> watch_server();
     bool may_go_on() const; // only a dispatcher whose enrolment holds clears away
 
     queue::DatabaseLane lane_;

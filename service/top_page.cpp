@@ -1,5 +1,7 @@
 #include "service/top_page.hpp"
 
+#include "config/text.hpp"
+
 #include "service/commands/command.hpp"
 
 #include <boost/json/array.hpp>
@@ -14,7 +16,6 @@ namespace mailroom {
 namespace {
 
 namespace json = boost::json;
-using commands::grouped;
 using commands::number_at;
 using commands::short_time;
 using commands::span_of;
@@ -40,7 +41,7 @@ std::string head(const json::value& facts)
     const auto alive = std::ranges::count_if(dispatchers, [](const json::value& d) { return d.at("alive").as_bool(); });
     return fmt::format("mailroom, installation {}   {}   {}", text_at(facts, "installation"),
                        short_time(text_at(facts, "at")),
-                       alive == 0 ? "NO DISPATCHER IS ALIVE" : commands::count_of(alive, "dispatcher") + " alive");
+                       alive == 0 ? "NO DISPATCHER IS ALIVE" : count_of(alive, "dispatcher") + " alive");
 }
 
 std::string rates(const json::value& facts)
@@ -97,6 +98,18 @@ std::string used(const json::value& account)
                        most == 0 ? "" : "/" + grouped(most));
 }
 
+// Of the limits that are no count of recipients: " (30/min, 3 at once)".
+std::string pace(const json::value& account)
+{
+    const json::value& limits = account.at("limits");
+    const std::int64_t minute = limits.is_null() ? 0 : number_at(limits, "messages_per_minute");
+    const std::int64_t connections = limits.is_null() ? 0 : number_at(limits, "connections");
+    std::string text = minute == 0 ? "" : grouped(minute) + "/min";
+    if (connections > 0)
+        text += fmt::format("{}{} at once", text.empty() ? "" : ", ", connections);
+    return text.empty() ? "" : fmt::format(" ({})", text);
+}
+
 void add_more(std::vector<std::string>& lines, std::size_t all)
 {
     if (all > most_shown)
@@ -107,8 +120,7 @@ void add_accounts(std::vector<std::string>& lines, const json::value& facts)
 {
     const json::array& accounts = facts.at("accounts").as_array();
     if (const auto paused = number_at(facts, "paused_logins"); paused > 0)
-        lines.push_back(
-            fmt::format("{} paused: mailroom doctor --no-mail-servers", commands::count_of(paused, "login")));
+        lines.push_back(fmt::format("{} paused: mailroom doctor --no-mail-servers", count_of(paused, "login")));
     if (accounts.empty())
         return;
     lines.emplace_back();
@@ -117,10 +129,10 @@ void add_accounts(std::vector<std::string>& lines, const json::value& facts)
     for (std::size_t i = 0; i < std::min(accounts.size(), most_shown); ++i) {
         const json::value& account = accounts[i];
         const std::string why = text_at(account, "blocked_why");
-        lines.push_back(fmt::format("{:>8} {:>8} {:>15}  {:<20}  {}{}", number_at(account, "sending"),
+        lines.push_back(fmt::format("{:>8} {:>8} {:>15}  {:<20}  {}{}{}", number_at(account, "sending"),
                                     at_least(number_at(account, "waiting"), account), used(account),
                                     short_time(text_at(account, "blocked_until")), text_at(account, "key"),
-                                    why.empty() ? "" : ": " + why));
+                                    pace(account), why.empty() ? "" : ": " + why));
     }
     add_more(lines, accounts.size());
 }

@@ -1,6 +1,7 @@
 #include "service/upkeep.hpp"
 
 #include "config/crash_point.hpp"
+#include "config/text.hpp"
 
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
@@ -29,11 +30,11 @@ void tell_reaped(const queue::Reaped& reaped)
 
 void tell_ended(const std::vector<queue::Expired>& ended)
 {
-    std::size_t late = 0;
-    for (const auto& [uid, user_code, recipients, outcome, note] : ended) {
+    std::int64_t late = 0;
+    for (const auto& [uid, user_code, recipients, outcome, note, category] : ended) {
         if (outcome != "cancelled")
             ++late;
-        log::Fields fields{{"uid", uid}};
+        log::Fields fields{{"uid", uid}, {"category", category}};
         if (!user_code.empty())
             fields.push_back({"user", user_code});
         fields.push_back({"recipients", std::int64_t{recipients}});
@@ -41,7 +42,7 @@ void tell_ended(const std::vector<queue::Expired>& ended)
         log::write(LogLevel::info, outcome, {}, fields);
     }
     if (late > 0)
-        log::warning("messages_expired", "{} messages expired before they could be sent", late);
+        log::warning("messages_expired", "{} expired unsent", count_of(late, "message"));
 }
 
 } // namespace
@@ -89,7 +90,8 @@ boost::asio::awaitable<void> Upkeep::release()
         if (events_.upkeep_failed("releasing messages", released) || released->all == 0 || stopping_)
             co_return;
         if (released->held > 0)
-            log::info("released", "released {} held messages: a setting or a status changed", released->held);
+            log::info("released", "released {}: a setting or a status changed",
+                      count_of(released->held, "held message"));
         moved_();
     }
 }
@@ -148,9 +150,9 @@ boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)
     if (messages > 0)
         events_.raise({rules::EventKind::dispatcher_died,
                        dispatchers,
-                       fmt::format("{} died or was cut off: of the messages that it had, {} had not begun and go on, {} "
-                                   "are in doubt; held for an operator: {}",
-                                   dispatchers, untried, messages - untried, for_operator),
+                       fmt::format("{} died or was cut off with {} in hand: {} in doubt, {} of them held for an operator; "
+                                   "the rest had not begun and goes on",
+                                   dispatchers, count_of(messages, "message"), messages - untried, for_operator),
                        {}});
 }
 

@@ -22,6 +22,7 @@ GRANT USAGE ON SCHEMA mailroom
 CREATE TABLE mailroom.installation (
     singleton        boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     name             text,                              -- NULL until the first `mailroom migrate` names it
+    server           text,                              -- where it was made or adopted, by present_server(): a copy is elsewhere
     settings_version bigint NOT NULL DEFAULT 1,         -- raised in every transaction that changes a setting or a status
     max_message_size integer NOT NULL DEFAULT 26214400, -- octets of text, HTML and attachments together: 25 MiB, what most servers take
     max_recipients   integer NOT NULL DEFAULT 1000,     -- of one message, to, cc and bcc together
@@ -29,3 +30,12 @@ CREATE TABLE mailroom.installation (
     history_generation smallint NOT NULL DEFAULT 0      -- where what happens is written
 );
 INSERT INTO mailroom.installation DEFAULT VALUES;
+
+-- The server that this database is on, and which of its databases it is. A physical copy of the whole server has the same, as a standby must.
+-- NULL: this login may not see it.
+CREATE FUNCTION mailroom.present_server() RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT format('%s/%s', c.system_identifier, d.oid) FROM pg_control_system() c CROSS JOIN pg_database d WHERE d.datname = current_database());
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN NULL;
+END $$;

@@ -22,4 +22,4 @@ SELECT i.history_generation, g.id, g.uid, clock_timestamp(), CASE WHEN g.has_res
                              WHERE s.message_id = g.id AND s.reply IS NOT NULL AND g.attempts + g.deferrals + g.doubts > 0 -- not sought in vain in every part
                              ORDER BY s.at DESC LIMIT 1),
                            (SELECT p.blocked_why FROM mailroom.place p WHERE p.id = g.place_id)) AS words) why ON NOT g.cancelled
-RETURNING id, uid::text, user_code, recipients, outcome, reply
+RETURNING id, uid::text, user_code, recipients, outcome, reply, mailroom.category(source, row_id, model_id, addressed)

@@ -74,6 +74,8 @@ Error explained(std::string_view doing, const pg::DbError& error)
     if (error.sqlstate == "42501") // insufficient_privilege
         return Error{fmt::format("{}: {}. The login lacks the role for this (see \"Roles\" in docs/configuration.md)",
                                  doing, error.text)};
+    if (error.sqlstate == disk_full)
+        return Error{fmt::format("{}: the database's disk is full: {}. {}", doing, error.text, if_disk_full)};
     return Error{fmt::format("{}: {}", doing, pg::explain(error))};
 }
 
@@ -139,19 +141,6 @@ std::string short_time(std::string_view timestamp)
     if (timestamp.size() < 19)
         return std::string(timestamp);
     return fmt::format("{} {}Z", timestamp.substr(0, 10), timestamp.substr(11, 8)); // sessions speak UTC
-}
-
-std::string grouped(std::int64_t number)
-{
-    std::string digits = std::to_string(number);
-    for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
-        digits.insert(static_cast<std::size_t>(at), 1, ',');
-    return digits;
-}
-
-std::string count_of(std::int64_t number, std::string_view noun)
-{
-    return fmt::format("{} {}{}", grouped(number), noun, number == 1 ? "" : "s");
 }
 
 std::string span_of(std::int64_t seconds)

@@ -3,6 +3,7 @@
 
 #include "config/error.hpp"
 #include "config/service_file.hpp"
+#include "config/text.hpp"
 
 #include "queue/pg/connection.hpp"
 
@@ -62,6 +63,11 @@ pg::DbResult<boost::json::value> call_json(pg::Connection& connection, std::stri
 Result<boost::json::value> query_json(pg::Connection& connection, std::string_view statement,
                                       const pg::Params& params = {});
 
+inline constexpr std::string_view disk_full = "53100"; // SQLSTATE
+inline constexpr std::string_view if_disk_full =
+    "make room where PostgreSQL has its data (SHOW data_directory): files that are not its own, old logs, WAL that a "
+    "replication slot keeps (pg_replication_slots); never delete a file of its own";
+
 // The error of a database call, in words for people.
 Error explained(std::string_view doing, const pg::DbError& error);
 
@@ -72,9 +78,6 @@ void print_json(const boost::json::value& value);
 std::string text_at(const boost::json::value& object, std::string_view key);    // missing, null: empty; numbers as text
 std::int64_t number_at(const boost::json::value& object, std::string_view key); // missing, null: 0
 std::string short_time(std::string_view timestamp);                             // 2026-11-23 15:04:05Z
-
-std::string grouped(std::int64_t number);                         // 12,345
-std::string count_of(std::int64_t number, std::string_view noun); // 1 message, 12,345 messages
-std::string span_of(std::int64_t seconds);                        // 59 s, 90 min, 3 h, 2 days
+std::string span_of(std::int64_t seconds);                                      // 59 s, 90 min, 3 h, 2 days
 
 } // namespace mailroom::commands

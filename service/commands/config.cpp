@@ -1,5 +1,6 @@
 #include "queue/seal.hpp"
 #include "service/commands/commands.hpp"
+#include "service/doctor/daemon.hpp"
 #include "service/doctor/database.hpp"
 #include "service/doctor/machine.hpp"
 #include "service/host/key_source.hpp"
@@ -13,6 +14,11 @@
 
 namespace mailroom::commands {
 namespace {
+
+std::string words_of(const doctor::Finding& finding)
+{
+    return finding.text + (finding.remedy.empty() ? "" : "\n  " + finding.remedy);
+}
 
 // What must be right before anything starts: the key, the authorities, the log, the database with its schema and its
 // name. It is the part of what a doctor looks at that `serve` would not start with.
@@ -31,8 +37,18 @@ std::vector<std::string> problems_around(const ServiceFile& file, const Options&
     std::vector<std::string> problems;
     for (const auto& finding : findings)
         if (finding.level == doctor::Level::problem)
-            problems.push_back(finding.text + (finding.remedy.empty() ? "" : "\n  " + finding.remedy));
+            problems.push_back(words_of(finding));
     return problems;
+}
+
+// What `serve` starts with all the same.
+std::vector<std::string> warnings_around(const ServiceFile& file)
+{
+    std::vector<std::string> warnings;
+    for (const auto& finding : doctor::examine_space(file.log))
+        if (finding.level != doctor::Level::ok)
+            warnings.push_back(finding.subject + ": " + words_of(finding));
+    return warnings;
 }
 
 } // namespace
@@ -41,12 +57,16 @@ int config_check(const Options& options)
 {
     const auto file = load_service_file(options.config_path);
     const std::vector<std::string> problems = file ? problems_around(*file, options) : file.error();
+    const std::vector<std::string> warnings = file ? warnings_around(*file) : std::vector<std::string>();
     if (options.output == Output::json)
         print_json({{"file", options.config_path},
                     {"ok", problems.empty()},
-                    {"problems", boost::json::array(problems.begin(), problems.end())}});
+                    {"problems", boost::json::array(problems.begin(), problems.end())},
+                    {"warnings", boost::json::array(warnings.begin(), warnings.end())}});
     for (const auto& problem : problems)
         fmt::print(stderr, "mailroom: {}\n", problem);
+    for (const auto& warning : warnings)
+        fmt::print(stderr, "mailroom: warning: {}\n", warning);
     if (problems.empty() && options.output == Output::text)
         fmt::print("{}: everything is in order\n", options.config_path);
     return !file ? Exit::usage : problems.empty() ? Exit::ok : Exit::failed;

@@ -47,6 +47,9 @@ int adopt(const Options& options)
     if (options.output == Output::json)
         print_json(
             {{"installation", file->installation.name}, {"previous", adopted->previous}, {"held", adopted->held}});
+    else if (adopted->previous == file->installation.name && adopted->was_elsewhere)
+        fmt::print("{} belongs to \"{}\" already, and from now on on this server; nothing is held\n",
+                   connection->where(), adopted->previous);
     else if (adopted->previous == file->installation.name)
         fmt::print("{} belongs to \"{}\" already; nothing was changed\n", connection->where(), adopted->previous);
     else

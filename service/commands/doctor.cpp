@@ -2,11 +2,12 @@
 #include "queue/settings_store.hpp"
 #include "queue/upkeep.hpp"
 #include "service/commands/commands.hpp"
+#include "service/doctor/daemon.hpp"
 #include "service/doctor/database.hpp"
 #include "service/doctor/machine.hpp"
 #include "service/doctor/queue.hpp"
 #include "service/doctor/servers.hpp"
-#include "service/host/files.hpp"
+#include "service/host/clock.hpp"
 #include "service/host/key_source.hpp"
 #include "service/host/names.hpp"
 
@@ -113,6 +114,7 @@ void examine_server(Report& report, Link& link)
 {
     const auto clocks = compare_clocks(link.get());
     report.add(clocks ? about_clock(*clocks) : not_checked("clock", "", clocks.error().text));
+    report.add(examine_room(link.get()));
     const auto facts = query_json(link.get(), "doctor_server");
     report.add(facts ? about_server(*facts) : Findings{not_checked("server", "", facts.error().text)});
 }
@@ -165,7 +167,7 @@ void examine_queue(Report& report, Link& link, const Patient& patient)
     if (!facts) {
         report.skip({"dispatchers", "queue", "holds", "accounts", "generations"}, facts.error().text);
     } else {
-        report.add(about_queue(*facts));
+        report.add(about_queue(*facts, patient.key != nullptr ? patient.key->id() : ""));
     }
     examine_upkeep(report, link);
     auto stored = queue::load_settings(link.get());
@@ -190,7 +192,7 @@ void examine_database(Report& report, const Options& options, const Patient& pat
     const std::vector<std::string> behind{"dispatchers", "queue",     "holds",   "accounts", "generations",
                                           "vacuum",      "dead_rows", "secrets", "servers",  "logins"};
     if (!visit.connection) {
-        report.skip({"clock", "server", "roles", "schema", "installation"}, "the database cannot be reached");
+        report.skip({"clock", "space", "server", "roles", "schema", "installation"}, "the database cannot be reached");
         report.skip(behind, "the database cannot be reached");
         return;
     }
@@ -209,8 +211,9 @@ void examine_database(Report& report, const Options& options, const Patient& pat
 int doctor(const Options& options, const Examination& examination)
 {
     Report report(options.output);
+    const Daemon daemon = daemon_of(options.config_path);
     if (options.output == Output::text)
-        fmt::print("mailroom {} on {}, run by {}\n", MAILROOM_VERSION, host::this_host(), host::user_name());
+        fmt::print("mailroom {} on {}, {}\n", MAILROOM_VERSION, host::this_host(), words_of(daemon));
     const auto file = load_service_file(options.config_path);
     report.add(about_settings(options.config_path, file));
     if (!file) {
@@ -222,7 +225,10 @@ int doctor(const Options& options, const Examination& examination)
     report.add(about_key(key));
     const auto authorities = tls::ClientContext::make(file->tls.ca_file);
     report.add(about_authorities(*file, authorities));
-    report.add(examine_log(file->log));
+    report.add(examine_service(options.config_path, *file, daemon));
+    report.add(examine_log(file->log, daemon));
+    report.add(examine_space(file->log));
+    report.add(about_own_clock(host::clock_is_kept()));
     const queue::SealingKey* const sealing = key && *key ? &**key : nullptr;
     examine_database(report, options, {*file, examination, sealing, authorities ? &*authorities : nullptr});
     report.end();

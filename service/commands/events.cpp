@@ -5,7 +5,9 @@
 #include <boost/json/array.hpp>
 #include <fmt/format.h>
 
+#include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -14,10 +16,12 @@ namespace mailroom::commands {
 namespace {
 
 namespace json = boost::json;
+using Clock = std::chrono::steady_clock;
 
 constexpr auto search_limit = std::chrono::seconds(30);
 constexpr auto look_every = std::chrono::seconds(2);
-constexpr std::int64_t followed = 10'000; // events at once
+constexpr auto margin = std::chrono::minutes(1); // what one look sees of the time before the last one
+constexpr std::int64_t followed = 10'000;        // events at once
 
 pg::DbResult<json::value> read_events(pg::Connection& connection, const EventFilter& filter)
 {
@@ -53,24 +57,48 @@ int complain_about_events(const Options& options, const pg::DbError& error)
     return complain(options, explained("reading events", error).text, is_no_age ? Exit::usage : Exit::failed);
 }
 
-// Until it is interrupted. Begins with what the filter asks for.
-int follow(const Options& options, pg::Connection& connection, EventFilter filter)
+// The connection, made again when the database is back.
+bool is_back(const Options& options, pg::Connection& connection)
+{
+    if (connection.usable())
+        return true;
+    auto again = connect(options);
+    if (again)
+        connection = *std::move(again);
+    return connection.usable();
+}
+
+// Until it is interrupted, also while the database is away. Begins with what the filter asks for.
+int follow(const Options& options, pg::Connection& connection, const EventFilter& asked)
 {
     std::map<std::pair<std::string, std::string>, std::string> known; // since when, or until when
-    for (;;) {
+    EventFilter filter = asked;
+    std::optional<Clock::time_point> looked_at;
+    bool is_away = false;
+    for (;; std::this_thread::sleep_for(look_every)) {
+        if (!is_back(options, connection))
+            continue;
+        if (looked_at && asked.since.empty()) // what ends is to be seen as well, also what ended meanwhile
+            filter.since = fmt::format(
+                "{} seconds", std::chrono::ceil<std::chrono::seconds>(Clock::now() - *looked_at + margin).count());
         const auto found = read_events(connection, filter);
-        if (!found)
+        if (!found && !found.error().connection_is_gone())
             return complain_about_events(options, found.error());
+        if (is_away == found.has_value()) {
+            is_away = !is_away;
+            fmt::print(stderr, "mailroom: {}\n",
+                       is_away ? found.error().text + "; waits for it" : "the database is back");
+        }
+        if (!found)
+            continue;
+        looked_at = Clock::now();
+        filter.limit = followed;
         for (const auto& event : found->at("events").as_array()) {
             const std::string state = text_at(event, "since") + text_at(event, "until");
             std::string& before = known[{text_at(event, "id"), text_at(event, "subject")}];
             if (std::exchange(before, state) != state)
                 print_change(options, event);
         }
-        if (filter.since.empty()) // what ends is to be seen as well
-            filter.since = "1 minute";
-        filter.limit = followed;
-        std::this_thread::sleep_for(look_every);
     }
 }
 

@@ -140,6 +140,13 @@ Findings examine_schema(pg::Connection& connection, std::string_view installatio
     Findings findings{fine("schema", "", fmt::format("version {}", queue::newest_schema()))};
     if (const auto ours = queue::check_installation(connection, installation); !ours)
         findings.push_back(problem("installation", "", ours.error().text));
+    else if (const auto elsewhere = queue::is_elsewhere(connection); elsewhere && *elsewhere)
+        findings.push_back(warning(
+            "installation", installation,
+            "the database was made on another server, or as another database: it is a copy, or was moved. If the "
+            "original still serves, both send the same mail",
+            "for a copy: stop its service, give its settings file another [installation] name, and run `mailroom "
+            "adopt`, which holds what waits. Once the original is out of use: `mailroom adopt`"));
     else
         findings.push_back(fine("installation", installation, "the same in the settings file and in the database"));
     return findings;
@@ -177,6 +184,23 @@ Finding about_clock(const Clocks& clocks)
     if (apart > std::chrono::seconds(5))
         return warning("clock", "", std::move(text), remedy);
     return fine("clock", "", fmt::format("the database's and this machine's agree ({:.3f} s)", seconds));
+}
+
+Finding examine_room(pg::Connection& connection)
+{
+    constexpr const char* where = "the database";
+    // A temporary table is nobody else's, and is not logged. It stands where the database's tables do.
+    const auto written = connection.script(
+        "BEGIN; SET LOCAL temp_tablespaces = ''; CREATE TEMPORARY TABLE mailroom_doctor ON COMMIT DROP "
+        "AS SELECT repeat('x', 1000) FROM generate_series(1, 1000); ROLLBACK",
+        pg::Connection::statement_limit);
+    if (written)
+        return fine("space", where, "it has room for what is written");
+    if (connection.usable())
+        static_cast<void>(connection.script("ROLLBACK", pg::Connection::statement_limit));
+    if (written.error().sqlstate != commands::disk_full)
+        return not_checked("space", where, written.error().text);
+    return problem("space", where, "its disk is full: " + written.error().text, std::string(commands::if_disk_full));
 }
 
 Findings about_server(const json::value& facts)

@@ -32,6 +32,9 @@ struct Clocks {
 pg::DbResult<Clocks> compare_clocks(pg::Connection& connection);
 Finding about_clock(const Clocks& clocks); // 5 s is a warning, 60 s a problem, both ours
 
+// Whether the database has room for a MiB, which is taken and given back at once.
+Finding examine_room(pg::Connection& connection);
+
 Findings about_server(const boost::json::value& facts); // queue/sql/doctor_server.sql
 
 } // namespace mailroom::doctor

@@ -1,8 +1,6 @@
 #include "service/doctor/machine.hpp"
 
 #include "queue/pg/connection.hpp"
-#include "service/host/files.hpp"
-#include "service/host/journal.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -18,8 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
-
-constexpr std::uintmax_t mebibyte = 1024 * 1024;
 
 bool any(fs::perms have, fs::perms wanted)
 {
@@ -74,43 +70,16 @@ Finding about_authorities(const ServiceFile& file, const Result<tls::ClientConte
     return fine("authorities", "", file.tls.ca_file.empty() ? "those of this machine" : file.tls.ca_file);
 }
 
-Finding about_space(std::string_view folder, std::uintmax_t free_octets)
+Finding about_own_clock(std::optional<bool> kept)
 {
-    const std::string left = fmt::format("{} MiB are free", free_octets / mebibyte);
-    const std::string remedy = fmt::format("make room in the file system of {}", folder);
-    if (free_octets < 16 * mebibyte)
-        return problem("space", folder, left + ": the log will stop", remedy);
-    if (free_octets < 512 * mebibyte)
-        return warning("space", folder, "only " + left, remedy);
-    return fine("space", folder, left);
-}
-
-Findings examine_log(const ServiceFile::Log& log)
-{
-    if (log.target == LogTarget::journal && !host::journal_is_there())
-        return {problem("log", "", "there is no journal here: serve does not start",
-                        R"(another [log] target: "auto", "stderr" or "file")")};
-    if (log.target == LogTarget::journal)
-        return {fine("log", "", "systemd's journal")};
-    if (log.target == LogTarget::automatic)
-        return {fine("log", "", "standard error: systemd's journal, where it runs as a unit")};
-    if (log.target == LogTarget::standard_error)
-        return {fine("log", "", "standard error")};
-    Findings findings;
-    const std::string folder = fs::absolute(log.file).parent_path().string();
-    if (const std::error_code error = host::may_append(log.file))
-        findings.push_back(problem("log", log.file,
-                                   fmt::format("{} cannot write it: {}", host::user_name(), error.message()),
-                                   fmt::format("give the service's user the right to write in {}, or name another "
-                                               "file in [log] file",
-                                               folder)));
-    else
-        findings.push_back(fine("log", log.file, fmt::format("{} can write it", host::user_name())));
-    std::error_code error;
-    const fs::space_info space = fs::space(folder, error);
-    if (!error)
-        findings.push_back(about_space(folder, space.available));
-    return findings;
+    if (!kept)
+        return not_checked("ntp", "", "the kernel does not say whether this machine's clock is kept");
+    if (!*kept)
+        return warning(
+            "ntp", "", "nothing keeps this machine's clock, says its kernel; look whether it is right (date)",
+            "`timedatectl set-ntp true` (Debian: with systemd-timesyncd or chrony installed); in a container, "
+            "on its host");
+    return fine("ntp", "", "this machine's clock is kept");
 }
 
 Result<std::size_t> resolve(const std::string& name)

@@ -1,5 +1,6 @@
-// What can be told of this machine without the database: the settings file, the sealing key, the authorities, the log,
-// names. Functions called about_... judge what others found out; `config check` uses some of them.
+// What can be told of this machine without the database: the settings file, the sealing key, the authorities, names;
+// the daemon's files are in doctor/daemon. Functions called about_... judge what others found out; `config check` uses
+// some of them.
 #pragma once
 
 #include "config/service_file.hpp"
@@ -24,10 +25,8 @@ Findings about_settings(const std::string& path, const boost::system::result<Ser
 Finding about_key(const Result<std::optional<queue::SealingKey>>& key);
 Finding about_authorities(const ServiceFile& file, const Result<tls::ClientContext>& authorities);
 
-Findings examine_log(const ServiceFile::Log& log); // whether it can be written, and how much room there is
-
-// Less than 512 MiB is a warning, less than 16 MiB a problem; both ours.
-Finding about_space(std::string_view folder, std::uintmax_t free_octets);
+// kept: by NTP or likewise; none: it cannot be told. A clock that nobody keeps may be right, so it is no problem.
+Finding about_own_clock(std::optional<bool> kept);
 
 struct LookedUp {
     std::string name;

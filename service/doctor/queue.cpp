@@ -1,5 +1,7 @@
 #include "service/doctor/queue.hpp"
 
+#include "config/text.hpp"
+
 #include "service/commands/command.hpp"
 #include "service/rules/hold.hpp"
 
@@ -17,7 +19,6 @@ namespace mailroom::doctor {
 namespace {
 
 namespace json = boost::json;
-using commands::count_of;
 using commands::number_at;
 using commands::short_time;
 using commands::span_of;
@@ -45,7 +46,19 @@ Finding nobody_drains(const json::array& dispatchers, std::int64_t due)
     return problem("dispatchers", "", text + fmt::format(", and {} due", count_of(due, "message")), remedy);
 }
 
-Findings about_dispatchers(const json::array& dispatchers, std::int64_t due)
+// They agree; the settings file may have been given another one since they were started.
+Finding about_another_key(const std::string& theirs, std::string_view ours)
+{
+    return warning("dispatchers", "",
+                   theirs.empty()
+                       ? fmt::format("no dispatcher has a sealing key, and the settings file names one (id {})", ours)
+                       : fmt::format("the sealing key of the dispatchers (id {}) is not the one that the settings file "
+                                     "names (id {})",
+                                     theirs, ours),
+                   "if the key was replaced, restart them; otherwise name theirs in [secrets] key_file");
+}
+
+Findings about_dispatchers(const json::array& dispatchers, std::int64_t due, std::string_view key_id)
 {
     Findings findings;
     std::set<std::string> versions;
@@ -66,6 +79,8 @@ Findings about_dispatchers(const json::array& dispatchers, std::int64_t due)
     if (keys.size() > 1)
         findings.push_back(warning("dispatchers", "", "they have not all the same sealing key",
                                    "give each the same key file, and restart those that had another one or none"));
+    else if (!key_id.empty() && *keys.begin() != key_id)
+        findings.push_back(about_another_key(*keys.begin(), key_id));
     return findings;
 }
 
@@ -215,13 +230,13 @@ std::vector<std::pair<std::string, Owner>> owners_of_passwords(const MailSetting
 
 } // namespace
 
-Findings about_queue(const json::value& facts)
+Findings about_queue(const json::value& facts, std::string_view key_id)
 {
     const json::array& depth = facts.at("depth").as_array();
     std::int64_t due = 0;
     for (const auto& line : depth)
         due += text_at(line, "state") == "ready" ? number_at(line, "messages") : 0;
-    Findings findings = about_dispatchers(facts.at("dispatchers").as_array(), due);
+    Findings findings = about_dispatchers(facts.at("dispatchers").as_array(), due, key_id);
     findings.push_back(about_due(depth));
     append(findings, about_doubt(depth));
     append(findings, about_holds(depth));

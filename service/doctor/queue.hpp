@@ -10,11 +10,13 @@
 
 #include <boost/json/value.hpp>
 
+#include <string_view>
 #include <vector>
 
 namespace mailroom::doctor {
 
-Findings about_queue(const boost::json::value& facts); // queue/sql/doctor_queue.sql
+// facts: queue/sql/doctor_queue.sql. key_id: of this process's key; empty: it has none.
+Findings about_queue(const boost::json::value& facts, std::string_view key_id = {});
 
 // Warnings from a minute or 10,000 transactions on, a problem from an hour or a million on; ours.
 Findings about_pins(const std::vector<queue::Pin>& pins);

@@ -1,8 +1,10 @@
-// Tells whoever started the service how it is doing: systemd by sd_notify(3) (notifier_systemd.cpp), elsewhere whatever
-// that platform has. Where nobody listens nothing happens, and no call ever fails.
+// Tells whoever started the service how it is doing: systemd in the way of sd_notify(3) (notifier_systemd.cpp),
+// elsewhere whatever that platform has. Where nobody listens nothing happens. No call ever fails, and none waits for
+// somebody who does not get round to listening: the thread that carries the mail makes them.
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,7 +24,11 @@ public:
     static std::optional<std::chrono::microseconds> watchdog_limit();
 
 private:
+    void tell(std::string state);
+    bool is_heard(); // all that was told before
+
     std::string status_;
+    std::deque<std::string> untold_; // what the listener had no room for, told before anything else
 };
 
 } // namespace mailroom::host

@@ -1,6 +1,7 @@
 #include "service/host/service.hpp"
 
 #include "config/reload.hpp"
+#include "config/text.hpp"
 
 #include "service/host/journal_folder.hpp"
 #include "service/host/key_source.hpp"
@@ -63,11 +64,6 @@ Connections::Options options_of(const Settings& settings)
 {
     const ServiceFile& file = settings.file;
     return {settings.tls, client_name(file), timeouts_of(file.smtp), file.smtp.idle, pipelining_of(file.smtp)};
-}
-
-std::string counted(int number, std::string_view noun)
-{
-    return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
 }
 
 bool is_another(const std::optional<queue::SealingKey>& a, const std::optional<queue::SealingKey>& b)
@@ -226,7 +222,7 @@ std::string Service::status(const Dispatcher::State& state)
     told_ended_ = state.ended;
     std::string text;
     if (state.stopping) {
-        text = fmt::format("stopping: awaits replies on {}", counted(state.sending, "connection"));
+        text = fmt::format("stopping: awaits replies on {}", count_of(state.sending, "connection"));
     } else if (state.standing == Standing::starting) {
         text = "starting";
     } else if (state.standing == Standing::no_database) {
@@ -237,12 +233,12 @@ std::string Service::status(const Dispatcher::State& state)
         text = "idle";
     } else {
         text = fmt::format("sending: {} waiting here, {}, {:.0f}/s", state.waiting,
-                           counted(state.sending, "connection"), rate);
+                           count_of(state.sending, "connection"), rate);
     }
     if (state.paused > 0)
-        text += fmt::format(", {} paused", counted(state.paused, "account"));
+        text += fmt::format(", {} paused", count_of(state.paused, "account"));
     if (state.blocked > 0)
-        text += fmt::format(", {} blocked", counted(state.blocked, "account"));
+        text += fmt::format(", {} blocked", count_of(state.blocked, "account"));
     return refused_.empty() ? text : text + "; the last reload was refused: " + refused_;
 }
 

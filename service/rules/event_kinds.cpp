@@ -69,6 +69,8 @@ constexpr std::array kinds{
     EventFacts{generations_full, "generations_full", warning, seen_by_its_dispatcher,
                "see what keeps the others in the view mailroom.generations: a shorter retention, or release or cancel "
                "what waits for long"},
+    EventFacts{database_copied, "database_copied", warning, follows_from_database,
+               "see whether the original still serves; `mailroom doctor` says what to do in either case"},
 };
 
 constexpr bool is_in_order()

@@ -32,6 +32,7 @@ enum class EventKind {
     vacuum_pinned,
     vacuum_forbidden,
     generations_full,
+    database_copied,
 };
 
 // Who knows whether it goes on.

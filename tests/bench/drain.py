@@ -1,6 +1,8 @@
 """Drains of a filled queue over 16 connections: with smtp-source as a reference, against pg-boss with nodemailer, over STARTTLS against plain,
 with a log against none, and of messages of 100 KB."""
 
+import multiprocessing
+import socket
 import subprocess
 import time
 
@@ -8,7 +10,7 @@ import peers
 from certificates import Certificates
 from far_end import Sink
 from installation import drain, fill, fill_with_attachments, installation, settle
-from machine import program
+from machine import private_mount, program, wait_until
 from postgres import PrivatePostgres
 from row import Row, rounds, told
 from smtp_sink import SmtpSink
@@ -25,10 +27,10 @@ def serving(mailroom, connections=CONNECTIONS):
     return [mailroom.executable, "--config", mailroom.write_settings(), "serve"]
 
 
-def drained(mailroom, execute, messages, filled=fill, connections=CONNECTIONS):
+def drained(mailroom, execute, messages, filled=fill, connections=CONNECTIONS, through=()):
     filled(execute, messages)
     settle(execute)
-    return drain(execute, serving(mailroom, connections), mailroom.directory / "serve.log", messages)
+    return drain(execute, [*through, *serving(mailroom, connections)], mailroom.directory / "serve.log", messages)
 
 
 def smtp_source(port, messages, size=4096):
@@ -77,19 +79,49 @@ def over_starttls(options):
     return Row(0.7, "plain to the same sink", pairs)
 
 
-def logged(options):
-    """In turns with a line for each message in a file, and without."""
-    messages, pairs = options.messages or MESSAGES, []
-    with SmtpSink(backlog=1000) as sink, installation(options.build, sink.port) as (mailroom, execute):
-        for _ in rounds(options, "log"):
-            rates = []
-            for level in ("info", "error"):
-                mailroom.configure("log", level=level, file=str(mailroom.directory / "mailroom.log"))
-                rates.append(drained(mailroom, execute, messages))
-            pairs.append(tuple(rates))
-            told("with a log {:.0f}, without {:.0f}".format(*pairs[-1]))
-        assert (mailroom.directory / "mailroom.log").read_text().count(" info sent: ") == messages * options.rounds, "lines were dropped"
+def with_and_without(options, name, mailroom, execute, through=()):
+    """In turns with a line for each message and without; which is first, in turns as well."""
+    pairs = []
+    for number in rounds(options, name):
+        rates = {}
+        for level in ("info", "error")[::1 if number % 2 else -1]:
+            mailroom.configure("log", level=level)
+            rates[level] = drained(mailroom, execute, options.messages or MESSAGES, through=through)
+        pairs.append((rates["info"], rates["error"]))
+        told("with {} {:.0f}, without {:.0f}".format(name, *pairs[-1]))
     return Row(0.95, "the same at level error", pairs)
+
+
+def logged(options):
+    with SmtpSink(backlog=1000) as sink, installation(options.build, sink.port) as (mailroom, execute):
+        file = mailroom.directory / "mailroom.log"
+        mailroom.configure("log", file=str(file), max_size="0")
+        row = with_and_without(options, "log", mailroom, execute)
+        assert file.read_text().count(" info sent: ") == (options.messages or MESSAGES) * options.rounds, "lines were dropped"
+    return row
+
+
+def journaled(options):
+    """To a socket where the journal's would be, in a mount namespace of the daemon's own: read as fast as it comes, and counted."""
+    with SmtpSink(backlog=1000) as sink, installation(options.build, sink.port) as (mailroom, execute), \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        folder = mailroom.directory / "run" / "systemd" / "journal"
+        folder.mkdir(parents=True)
+        journal.bind(str(folder / "socket"))
+        processes = multiprocessing.get_context("fork")
+        sent = processes.Value("q", 0)
+        reader = processes.Process(target=count_sent, args=(journal, sent), daemon=True)
+        reader.start()
+        mailroom.configure("log", target="journal")
+        row = with_and_without(options, "journal", mailroom, execute, private_mount(f"--bind '{mailroom.directory / 'run'}' /run"))
+        wait_until(lambda: sent.value >= (options.messages or MESSAGES) * options.rounds, 10, "all lines: some were dropped")
+        reader.terminate()
+    return row
+
+
+def count_sent(journal, sent):
+    while True:
+        sent.value += b"\nMAILROOM_EVENT=sent\n" in journal.recv(65_536)
 
 
 def large(options):

@@ -26,6 +26,7 @@ BENCHMARKS = [
     (["starttls"], drain.over_starttls),
     (["large"], drain.large),
     (["log"], drain.logged),
+    (["journal"], drain.journaled),
     (["flight", "behind"], round_trips.run),
     (["latency_p50", "latency_p99"], latency.run),
     (["memory_idle"], memory.idle),

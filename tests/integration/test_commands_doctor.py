@@ -2,19 +2,26 @@
 
 import concurrent.futures
 import contextlib
+import ctypes
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
 from psycopg2.extensions import make_dsn
 
+from database import Database
 from erp import Erp, letter
-from machine import Unavailable, free_port, private_directory, program, wait_until
+from machine import Unavailable, free_port, private_directory, program, unprivileged_user, wait_until
+from mailroom_program import Mailroom
 from misbehaving import MisbehavingServer
+from postgres import PrivatePostgres
 from smtp_script import Close, Script
 
 ANNA = "anna@example.test"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -58,6 +65,11 @@ def of_database(mailroom):
     return examine(mailroom, "--no-mail-servers")
 
 
+def clock_is_kept():
+    """As adjtimex(2) says: 5 is TIME_ERROR."""
+    return ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)) != 5
+
+
 # ---------------------------------------------------------------- all in order
 
 def test_all_in_order(erp, mailroom, server):
@@ -65,12 +77,15 @@ def test_all_in_order(erp, mailroom, server):
     erp.general(mode="smtp", server="localhost", port=server.port, login=False, account="erp@example.test")
     with mailroom.daemon():
         found = examine(mailroom)
-        assert found.code == 0 and {f["level"] for f in found.all} == {"ok"}, [f for f in found.all if f["level"] != "ok"]
-        checks = {f["check"] for f in found.all}
-        assert checks == {"settings", "key", "authorities", "log", "names", "database", "clock", "server", "roles", "connections", "autovacuum", "schema",
+        kept = clock_is_kept()
+        assert found.only("ok" if kept else "warning", "ntp")
+        others = [f for f in found.all if f["check"] != "ntp"]
+        assert found.code == 0 and {f["level"] for f in others} == {"ok"}, [f for f in others if f["level"] != "ok"]
+        checks = {f["check"] for f in others}
+        assert checks == {"settings", "key", "authorities", "log", "space", "names", "database", "clock", "server", "roles", "connections", "autovacuum", "schema",
                           "installation", "dispatchers", "queue", "holds", "accounts", "generations", "vacuum", "dead_rows", "secrets", "servers", "logins"}
         shown = mailroom.run("doctor").out
-    assert shown.startswith("mailroom ") and "0 problems, 0 warnings" in shown.splitlines()[-1]
+    assert shown.startswith("mailroom ") and f"0 problems, {'0 warnings' if kept else '1 warning'}," in shown.splitlines()[-1]
     assert [login[1:] for login in server.seen.logins] == [(ANNA, True)] * 2 and not server.seen.messages
     assert not any(line.startswith("MAIL") for _, line in server.seen.commands), "no message is begun"
     assert server.seen.most_connections <= 2
@@ -144,15 +159,78 @@ def file_system(options):
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_log_in_a_file_system_that_is_full_or_read_only(erp, mailroom):
+def test_a_log_in_a_file_system_that_is_full_or_read_only(erp, mailroom, monkeypatch):
     with file_system("size=1m") as folder:
         (folder / "other").write_bytes(b"x" * 900_000)
         mailroom.configure("log", file=str(folder / "log"))
-        full = of_database(mailroom).only("problem", "space")
+        [full] = of_database(mailroom).at("problem", "space")
         assert full["subject"] == str(folder) and "0 MiB are free" in full["text"] and not (folder / "log").exists()
+        checked = mailroom.run("config", "check")
+        assert f"warning: {folder}: 0 MiB are free" in checked.err, "serve starts"
+        assert "0 MiB are free" in mailroom.json("config", "check")["warnings"][0]
+        mailroom.settings["log"] = {"level": "info"}  # to the journal: then other folders are written to
+        monkeypatch.setenv("STATE_DIRECTORY", str(folder))
+        assert full in of_database(mailroom).at("problem", "space")
     with file_system("ro") as folder:
         mailroom.configure("log", file=str(folder / "log"))
         assert "Read-only file system" in of_database(mailroom).only("problem", "log")["text"]
+
+
+@pytest.fixture
+def unit(mailroom, certificates, monkeypatch):
+    """mailroom.service as it is but for its user and its paths; the settings file is written once, and is the test's."""
+    if os.geteuid() != 0:
+        raise Unavailable("only root can tell what another user may do")
+    user, folder = unprivileged_user("daemon"), private_directory("units")
+    text = (ROOT / "systemd" / "mailroom.service").read_text()
+    for there, here in {"/etc/mailroom/mailroom.toml": mailroom.config_file, "/etc/mailroom/key": mailroom.key_file,
+                        "User=mailroom\n": f"User={user}\n"}.items():
+        assert there in text
+        text = text.replace(there, str(here))
+    (folder / "mailroom.service").write_text(text)
+    monkeypatch.setenv("SYSTEMD_UNIT_PATH", str(folder))
+    mailroom.write_settings()
+    monkeypatch.setattr(mailroom, "write_settings", lambda: mailroom.config_file)
+    monkeypatch.setattr(mailroom, "unit", folder / "mailroom.service", raising=False)
+    mailroom.directory.chmod(0o755)
+    ca_file = mailroom.directory / "ca.pem"
+    shutil.copy(certificates.ca_file, ca_file)
+    mailroom.config_file.write_text(mailroom.config_file.read_text().replace(str(certificates.ca_file), str(ca_file)))
+    yield user
+
+
+def test_root_judges_what_the_service_may_read(erp, mailroom, unit):
+    told = of_database(mailroom).only("problem", "service")
+    assert told["subject"] == unit and str(mailroom.config_file) in told["text"] and "Permission denied" in told["text"]
+    assert mailroom.run("doctor", "--no-mail-servers", check=False).out.splitlines()[0].endswith(f"run by root, files judged for {unit} (mailroom.service)")
+    subprocess.run(["sh", "-c", told["remedy"]], check=True)
+    assert of_database(mailroom).only("ok", "service")["subject"] == unit, "the key is handed over by systemd"
+    mailroom.directory.chmod(0o700)
+    told = of_database(mailroom).at("problem", "service")[0]
+    assert told["remedy"].endswith(f"chmod 0750 {mailroom.directory}")
+    subprocess.run(["sh", "-c", told["remedy"]], check=True)
+    (mailroom.directory / "ca.pem").chmod(0o600)
+    assert "ca.pem" in of_database(mailroom).only("problem", "service")["remedy"]
+    (mailroom.directory / "ca.pem").chmod(0o644)
+    mailroom.unit.write_text(mailroom.unit.read_text().replace("LoadCredential=", "#LoadCredential="))
+    told = of_database(mailroom).only("problem", "service")
+    assert "the key" in told["text"] and f"LoadCredential=mailroom.key:{mailroom.key_file}" in told["remedy"]
+
+
+def test_root_judges_where_the_service_may_write_its_log(erp, mailroom, unit):
+    mailroom.config_file.chmod(0o644)
+    folder = private_directory("logs")
+    settings = mailroom.config_file.read_text()
+    mailroom.config_file.write_text(settings.replace("[log]\n", f'[log]\nfile = "{folder}/mailroom.log"\n'))
+    told = of_database(mailroom).only("problem", "log")
+    assert "mailroom.service may write in /var/lib/mailroom, /var/log/mailroom only" in told["text"] and f"ReadWritePaths={folder}" in told["remedy"]
+    added = mailroom.unit.with_name("mailroom.service.d")
+    added.mkdir()
+    (added / "override.conf").write_text(f"[Service]\nReadWritePaths={folder}\n")
+    told = of_database(mailroom).only("problem", "log")
+    assert f"{unit} cannot write it: Permission denied" in told["text"] and str(folder) in told["remedy"]
+    shutil.chown(folder, unit)
+    assert of_database(mailroom).only("ok", "log")["text"] == f"{unit} can write it"
 
 
 # ---------------------------------------------------------------- the database
@@ -191,6 +269,27 @@ def test_a_database_of_another_installation(erp, mailroom):
     assert found.only("ok", "queue"), "the rest can still be looked at"
 
 
+def test_a_copy_that_is_served_under_the_name_of_its_original(erp, mailroom, database, certificates):
+    name = database.name + "_copy"
+    database.cluster.execute(f'CREATE DATABASE "{name}" TEMPLATE "{database.name}" OWNER "{database.owner}"')
+    copied = database.cluster.dsn(database.owner, database.password, name)
+    try:
+        with Mailroom(mailroom.executable, copied, certificates.ca_file, private_directory("copy")) as copy:
+            copy.configure("secrets", key_file=str(mailroom.key_file))
+            with mailroom.daemon(), copy.daemon():
+                told = of_database(copy).only("warning", "installation")
+                assert "it is a copy, or was moved" in told["text"] and "mailroom adopt" in told["remedy"]
+                assert of_database(mailroom).only("ok", "installation")
+                wait_until(lambda: "database_copied" in copy.run("events").out, 30, "the event")
+                assert "database_copied" not in mailroom.run("events").out
+            copy.run("migrate")
+            assert of_database(copy).only("warning", "installation"), "only adopting says that it belongs here"
+            assert "nothing is held" in copy.run("adopt").out
+            assert of_database(copy).only("ok", "installation")
+    finally:
+        database.cluster.drop_database(name)
+
+
 def test_a_login_without_the_roles(erp, mailroom, database):
     login = database.name + "_other"
     password = database.cluster.create_role(login)
@@ -219,6 +318,38 @@ def test_a_database_that_takes_no_writes(erp, mailroom, database):
         assert refused.code == 1 and "read-only" in refused.err
     finally:
         database.cluster.execute(f'ALTER ROLE "{database.owner}" RESET default_transaction_read_only')
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_database_whose_clock_is_an_hour_off(mailroom, certificates, hours):
+    library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        raise Unavailable("faketime is not installed (Debian: apt-get install faketime)")
+    with PrivatePostgres(through=["env", f"LD_PRELOAD={library}", f"FAKETIME={hours:+}h", "DONT_FAKE_MONOTONIC=1"], fsync=False) as cluster:
+        database = Database(cluster, "elsewhen")
+        with Mailroom(mailroom.executable, database.dsn, certificates.ca_file, private_directory("elsewhen")) as program:
+            Erp(program, database).prepare()
+            told = of_database(program).only("problem", "clock")
+            assert f"3600.0 s {'ahead' if hours > 0 else 'behind'} of this machine's" in told["text"] and "NTP" in told["remedy"]
+
+
+def test_a_database_whose_disk_is_full(mailroom, certificates):
+    """What is written needs room that is not there, before anything else is wrong."""
+    with file_system("size=250m") as folder:
+        shutil.chown(folder, unprivileged_user("postgres"))
+        with PrivatePostgres(directory=folder, fsync=False, max_wal_size="32MB", wal_recycle="off") as cluster:
+            database = Database(cluster, "full")
+            with Mailroom(mailroom.executable, database.dsn, certificates.ca_file, private_directory("full")) as program:
+                Erp(program, database).prepare()
+                assert "the database" in [f["subject"] for f in of_database(program).at("ok", "space")]
+                with contextlib.suppress(OSError), open(folder / "other", "wb", buffering=0) as other:
+                    while True:
+                        other.write(bytes(65536))
+                found = of_database(program)
+                told = next(f for f in found.at("problem", "space") if f["subject"] == "the database")
+                assert found.code == 1 and "No space left on device" in told["text"] and "data_directory" in told["remedy"]
+                (folder / "other").unlink()
+                assert of_database(program).code == 0, "nothing is left behind"
 
 
 def test_a_transaction_that_keeps_dead_rows(erp, mailroom, database):
@@ -264,8 +395,11 @@ def test_a_key_that_is_missing_while_passwords_are_stored(erp, mailroom, server)
 def test_a_key_that_is_not_the_one_that_sealed(erp, mailroom, server):
     anna(erp, server)
     right = mailroom.key_file.read_text()
-    mailroom.run("config", "new-key", mailroom.directory / "other key")
-    mailroom.configure("secrets", key_file=str(mailroom.directory / "other key"))
+    other = mailroom.json("config", "new-key", mailroom.directory / "other key")["key_id"]
+    with mailroom.daemon():
+        mailroom.configure("secrets", key_file=str(mailroom.directory / "other key"))
+        [told] = of_database(mailroom).at("warning", "dispatchers")
+        assert f"the settings file names (id {other})" in told["text"] and "restart" in told["remedy"]
     found = examine(mailroom)
     told = found.only("problem", "secrets")
     assert told["subject"] == "user ANNA" and "was sealed with the key" in told["text"] and "account password" in told["remedy"]

@@ -12,7 +12,7 @@ import pytest
 from erp import Erp, letter
 from machine import wait_until
 from misbehaving import MisbehavingServer
-from smtp_script import Hold, Script, Silence, Trickle
+from smtp_script import Hold, Reply, Script, Silence, Trickle
 
 BIG = {"attachments": [{"name": "big", "content": base64.b64encode(os.urandom(9_000_000)).decode()}]}
 
@@ -72,6 +72,22 @@ def test_a_message_that_expires_while_it_is_sent_does_not_get_its_dot(erp, mailr
     assert server.seen.messages == []
 
 
+def test_a_message_whose_age_ends_while_it_is_sent_does_not_get_its_dot(erp, mailroom, script, server):
+    mailroom.configure("retry", max_age="5s")
+    script.on("rcpt", Reply("450 4.2.1 busy"), times=1).on("content", Hold(threading.Event()))
+    erp.relay("ANNA", server)
+    with mailroom.daemon():
+        uid = erp.enqueue(user="ANNA", **letter(**BIG))
+        erp.wait_for(uid, "deferred")  # from here on its age counts
+        erp.make_due()
+        server.wait(lambda seen: ("DATA" in [line for _, line in seen.commands]))
+        erp.wait_for(uid, "expired")
+        [*_, attempt, end] = erp.story(uid)["events"]
+        assert attempt["stage"] == "content" and attempt["reply"].startswith("its time was over: ")
+        assert end["reply"].startswith("given up after 00:00:05; last: ") and end["reply"].endswith(attempt["reply"])
+    assert server.seen.messages == []
+
+
 def test_a_message_whose_dot_is_out_is_not_cut_off_at_its_expiry(erp, mailroom, script, server):
     answer = threading.Event()
     script.on("dot", Hold(answer))
@@ -127,5 +143,6 @@ def test_a_stop_at_its_limit_names_each_message_and_where_it_stood(erp, mailroom
     uid = erp.enqueue(user="ANNA", **letter())
     server.wait_for(1)
     daemon.stop(timeout=30)
-    assert f"{uid}: waiting for the reply to the final dot for " in daemon.log()
+    [line] = [line for line in daemon.log().splitlines() if " not_ended: " in line]
+    assert " not_ended: waiting for the reply to the final dot for " in line and line.endswith(f" uid={uid}")
     erp.wait_for(uid, "in_doubt")

@@ -131,7 +131,7 @@ def test_a_killed_daemon_is_told_and_what_it_alone_could_end_is_over(erp, mailro
     mailroom.settings["secrets"]["key_file"] = key
     with mailroom.daemon():
         died = wait_for(mailroom, "dispatcher_died")
-        assert died["subject"] == own["subject"] and "1 messages" in died["text"]
+        assert died["subject"] == own["subject"] and "with 1 message in hand, now in doubt" in died["text"]
         wait_for(mailroom, "no_key", open=False)
         assert erp.states()[uid] == ("in_doubt", "")
 
@@ -144,7 +144,7 @@ def test_messages_that_wait_for_an_operator_are_told_until_none_does(erp, mailro
         uid = erp.enqueue(user="ANNA", **letter())
         erp.wait_for(uid, "held", "in_doubt")
     with mailroom.daemon():  # it looks at its start, and every half minute
-        assert wait_for(mailroom, "messages_in_doubt")["text"].startswith("1 messages may have been sent or not")
+        assert wait_for(mailroom, "messages_in_doubt")["text"] == "waiting for an operator: 1 message that may have been sent or not"
     mailroom.run("cancel", uid, "--yes")
     with mailroom.daemon():
         wait_for(mailroom, "messages_in_doubt", open=False)
@@ -195,5 +195,26 @@ def test_the_command_follows_what_begins_and_says_what_is_wrong_with_an_age(erp,
                 assert told["id"] == "installation_differs" and told["open"]
             over = json.loads(follower.stdout.readline())
             assert over["id"] == "installation_differs" and not over["open"], "its daemon has ended"
+        finally:
+            follower.kill()
+
+
+def test_the_command_follows_on_when_the_database_is_back(erp, mailroom, database):
+    raised = """INSERT INTO mailroom.events (id, subject, severity, text, remedy, since, last_seen, until, dispatcher, seen_by)
+                VALUES ('no_key', %s, 'warning', 'a test', 'none', now(), now(), NULL, 1, '{}')"""
+    with subprocess.Popen([mailroom.executable, "--config", mailroom.write_settings(), "events", "--follow", "--json"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower:
+        try:
+            database.rows(raised, ["before"])
+            assert json.loads(follower.stdout.readline())["subject"] == "before"
+            database.cluster.stop_immediately()
+            try:
+                assert "the connection to the database is lost" in follower.stderr.readline()
+            finally:
+                database.cluster.start()
+            database.rows(raised, ["after"])
+            database.rows("UPDATE mailroom.events SET until = now() WHERE subject = 'after'")
+            assert json.loads(follower.stdout.readline())["subject"] == "after"
+            assert follower.stderr.readline() == "mailroom: the database is back\n"
         finally:
             follower.kill()

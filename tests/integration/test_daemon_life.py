@@ -156,7 +156,7 @@ def test_messages_that_are_past_their_time_end_as_expired_wherever_they_wait(erp
         erp.wait_for([held, scheduled], "expired")
         assert [r["state"] for r in erp.story(held)["recipients"]] == ["expired"]
         for uid in (held, scheduled):
-            daemon.wait_for_line(f" info expired: uid={uid} user=")
+            daemon.wait_for_line(f" info expired: uid={uid} category=standard user=")
     daemonless = erp.enqueue(user="ANNA", **letter(expires_at=soon))
     erp.database.rows("UPDATE mailroom.queue SET expires_at = clock_timestamp()")
     with mailroom.daemon():

@@ -93,6 +93,15 @@ def test_its_status_says_what_it_does(erp, mailroom, script, server, manager):
         manager.wait_for("STATUS=idle", after=told)
 
 
+def test_a_manager_that_does_not_listen_keeps_no_mail_waiting(erp, mailroom, server, manager):
+    manager.fill()
+    erp.relay("ANNA", server)
+    with mailroom.daemon():
+        erp.wait_for(erp.enqueue(user="ANNA", **letter()), "sent")
+        manager.wait_for("READY=1")
+        manager.wait_for("STATUS=idle")
+
+
 # ---- the watchdog
 
 WATCHDOG = 6  # seconds

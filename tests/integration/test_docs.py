@@ -176,10 +176,7 @@ SECURED = {"a user of its own": "User=mailroom", "no capabilities": "CapabilityB
 
 
 def test_the_unit_is_as_the_pages_say():
-    file = ROOT / "systemd" / "mailroom.service"
-    if not file.exists():
-        pytest.skip("there is no unit yet")
-    unit = file.read_text().splitlines()
+    unit = (ROOT / "systemd" / "mailroom.service").read_text().splitlines()
     told = " ".join((ROOT / "docs" / "security.md").read_text().split("## The process")[1].split("\n## ")[0].split())
     for words, setting in SECURED.items():
         assert words in told and any(line.startswith(setting) for line in unit), words
@@ -235,11 +232,14 @@ def test_every_key_of_the_settings_file_is_documented_and_no_other():
     assert len(accepted_keys()) > 15
 
 
-def test_a_reload_looks_at_every_key_of_the_settings_file():
+def test_a_reload_looks_at_every_key_of_the_settings_file_and_the_page_names_those_that_need_a_restart():
     source = (ROOT / "config" / "reload.cpp").read_text()
     entries = re.findall(r'&File::\w+::(\w+)>\(\s*"\[(\w+)\] (\w+)"', source)
     assert {(section, key) for _, section, key in entries} == set(documented_keys())
     assert [key for field, _, key in entries if field != key] == []
+    section = CONFIGURATION.split("\n## Reload\n")[1].split("\n## ")[0]
+    told = {(table, key) for table, keys in re.findall(r"`\[(\w+)\]` ((?:`\w+`(?:, | and )?)+)", section) for key in re.findall(r"`(\w+)`", keys)}
+    assert told == {tuple(key) for *key, when in re.findall(r'"\[(\w+)\] (\w+)",\s*When::(\w+)\)', source) if when == "after_restart"}
 
 
 def test_the_program_knows_every_documented_key_and_its_range(installation):

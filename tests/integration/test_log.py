@@ -6,12 +6,11 @@ import os
 import re
 import shlex
 import socket
-import subprocess
 
 import pytest
 
 from erp import Erp, letter
-from machine import Unavailable, wait_until
+from machine import private_mount, wait_until
 from misbehaving import MisbehavingServer
 from smtp_script import Reply, Script
 
@@ -62,16 +61,6 @@ def lines(file):
 def outcome(file, uid):
     [found] = [(name, fields) for _, name, fields, _ in lines(file) if fields.get("uid") == uid]
     return found
-
-
-def private_mount(*mounts):
-    """The command that becomes another in a mount namespace of its own, with these mounts in it."""
-    script = "set -e\n" + "\n".join(f"mount {mount}" for mount in mounts) + '\nexec "$@"'
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
-    done = subprocess.run([*command, "true"], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Unavailable(f"mount namespaces cannot be made here: {done.stderr.strip()}")
-    return command
 
 
 # ---------------------------------------------------------------- what it says

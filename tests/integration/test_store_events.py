@@ -187,7 +187,7 @@ def test_a_reaper_learns_whom_it_reaped(store):
     idle = store.dispatcher()
     store.beaten(idle, "2 hours")
     row = store.worker.row("reap", store.living(), 256, 900_000, store.place("in_doubt/x"), store.quarantine)
-    assert row == (1, 0, f"dispatcher {dead} on host"), "not the one that had nothing"
+    assert row[:3] == (1, 0, f"dispatcher {dead} on host"), "not the one that had nothing"
 
 
 def test_a_dispatcher_that_is_off_the_list_tells_nothing_more(store, dispatcher):

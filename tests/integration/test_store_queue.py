@@ -207,8 +207,9 @@ def test_what_the_sweep_ends_is_told_one_by_one(store):
     late, cancelled = store.producer.enqueue(user="ANNA"), store.producer.enqueue()
     store.root.rows(PAST, [late])
     store.root.rows("UPDATE mailroom.queue SET cancelled = true, place_id = 2 WHERE uid = %s::uuid", cancelled)
-    ended = {row["uid"]: (row["user_code"], row["recipients"], row["outcome"], row["reply"][:12]) for row in store.worker.run("expire", 1000, None)}
-    assert ended == {late: ("ANNA", 1, "expired", "not sent by "), cancelled: (None, 1, "cancelled", "cancelled")}
+    ended = {row["uid"]: (row["user_code"], row["category"], row["recipients"], row["outcome"], row["reply"][:12])
+             for row in store.worker.run("expire", 1000, None)}
+    assert ended == {late: ("ANNA", "standard", 1, "expired", "not sent by "), cancelled: (None, "standard", 1, "cancelled", "cancelled")}
 
 
 def test_the_story_of_what_was_never_tried_is_not_sought(store):

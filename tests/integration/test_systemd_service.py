@@ -143,3 +143,11 @@ def test_wrong_settings_are_not_tried_again(systemd, installed, mailroom):
     systemd.systemctl("start", "mailroom", check=False)
     assert systemd.property("mailroom", "ActiveState") == "failed"
     assert (systemd.property("mailroom", "ExecMainStatus"), systemd.property("mailroom", "NRestarts")) == ("2", "0")
+
+
+def test_a_key_that_is_not_there_yet_is_waited_for(systemd, installed):
+    installed.write(installed.worker("tcp"))
+    systemd.systemctl("start", "mailroom", check=False)
+    wait_until(lambda: systemd.property("mailroom", "NRestarts") != "0", 60, "its next start")
+    installed.give_key()
+    wait_until(lambda: systemd.property("mailroom", "ActiveState") == "active", 60, "its start with the key")

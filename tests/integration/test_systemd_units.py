@@ -68,17 +68,3 @@ def test_the_user_and_the_folders_are_those_of_the_units():
     assert folders == {"/etc/mailroom": ["0750", "root", unit["Group"]],
                        "/var/lib/" + unit["StateDirectory"]: [unit["StateDirectoryMode"], unit["User"], unit["Group"]],
                        "/var/log/" + unit["LogsDirectory"]: [unit["LogsDirectoryMode"], unit["User"], unit["Group"]]}
-
-
-def test_every_key_of_the_settings_file_is_known_to_a_reload():
-    """What is not would be taken for unchanged, and the documentation says of each what a reload does with it."""
-    documentation = (ROOT / "docs" / "configuration.md").read_text()
-    documented = re.findall(r"^\| `(\[\w+\])` `(\w+)` \|", documentation, re.MULTILINE)
-    assert len(documented) > 20
-    source = (ROOT / "config" / "reload.cpp").read_text()
-    known = dict(re.findall(r'"(\[\w+\] \w+)",\s*When::(\w+)\)', source))
-    assert sorted(known) == sorted(" ".join(key) for key in documented)
-    [section] = re.findall(r"^## Reload\n(.*?)(?=^## )", documentation, re.MULTILINE | re.DOTALL)
-    told = {f"{table} {key}" for table, keys in re.findall(r"`(\[\w+\])` ((?:`\w+`(?:, | and )?)+)", section)
-            for key in re.findall(r"`(\w+)`", keys)}
-    assert told == {key for key, when in known.items() if when == "after_restart"}

@@ -85,6 +85,16 @@ def run_as(user, command):
     return [program("setpriv", "util-linux"), f"--reuid={user}", f"--regid={group}", "--init-groups", *map(str, command)]
 
 
+def private_mount(*mounts):
+    """The command that becomes another in a mount namespace of its own, with these mounts in it."""
+    script = "set -e\n" + "\n".join(f"mount {mount}" for mount in mounts) + '\nexec "$@"'
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+    done = subprocess.run([*command, "true"], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Unavailable(f"mount namespaces cannot be made here: {done.stderr.strip()}")
+    return command
+
+
 def start_server(command, log, die_with="TERM", environment=None):
     """Starts a server in a process group of its own; `die_with` is the signal that it gets when this process dies."""
     adopt_orphans()

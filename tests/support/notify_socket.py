@@ -1,5 +1,6 @@
 """The service manager's end of sd_notify(3): a socket that keeps what a service says of itself."""
 
+import contextlib
 import secrets
 import socket
 import time
@@ -17,11 +18,19 @@ class NotifySocket:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def __enter__(self):
-        self._socket.bind("\0" + self.name[1:] if self.name.startswith("@") else self.name)
+        self._address = "\0" + self.name[1:] if self.name.startswith("@") else self.name
+        self._socket.bind(self._address)
         return self
 
     def __exit__(self, *_):
         self._socket.close()
+
+    def fill(self):
+        """There is no room for more before somebody hears what there is."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, contextlib.suppress(BlockingIOError):
+            other.setblocking(False)
+            while True:
+                other.sendto(b"X_FULL=1", self._address)
 
     def hear(self, timeout):
         """One more message, into `heard`; False: none came."""

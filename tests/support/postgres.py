@@ -29,18 +29,22 @@ def newest_programs():
 
 
 class PrivatePostgres:
-    """`with PrivatePostgres() as cluster: cluster.connect()`. Settings are postgresql.conf's, by name."""
+    """`with PrivatePostgres() as cluster: cluster.connect()`. Settings are postgresql.conf's, by name.
 
-    def __init__(self, fsync=True, **settings):
+    directory: where it is, instead of a new one that goes at exit; it belongs to the user that runs PostgreSQL. through: a command that
+    becomes the server, as env does."""
+
+    def __init__(self, fsync=True, directory=None, through=(), **settings):
         self.programs = newest_programs()
         self.user = unprivileged_user("postgres")
-        self.directory = private_directory("postgres", owner=self.user)
+        self.directory = directory or private_directory("postgres", owner=self.user)
         self.data = self.directory / "data"
         self.log_file = self.directory / "postgres.log"
         self.port = free_port()
         self.superuser = SUPERUSER
         self.password = secrets.token_urlsafe(18)
         self._process = None
+        self._through = through
         self._settings = {"fsync": "on" if fsync else "off", "max_connections": 200, "log_timezone": "UTC", **settings}
         self._initdb()
         atexit.register(self.stop)
@@ -59,7 +63,7 @@ class PrivatePostgres:
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.directory,
             "password_encryption": "scram-sha-256", "logging_collector": "off", **self._settings,
         }
-        command = [self.programs / "postgres", "-D", self.data]
+        command = [*self._through, self.programs / "postgres", "-D", self.data]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         # INT is PostgreSQL's fast shutdown: what it gets if the tests are killed.

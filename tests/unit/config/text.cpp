@@ -157,5 +157,13 @@ TEST(HeaderName, IsPrintableAsciiWithoutAColon)
     EXPECT_FALSE(HeaderName::make(std::string(77, 'x')));
 }
 
+TEST(CountOf, IsGroupedAndSaysOneOrMany)
+{
+    EXPECT_EQ(count_of(0, "message"), "0 messages");
+    EXPECT_EQ(count_of(1, "message"), "1 message");
+    EXPECT_EQ(count_of(999, "message"), "999 messages");
+    EXPECT_EQ(count_of(1'234'567, "message"), "1,234,567 messages");
+}
+
 } // namespace
 } // namespace mailroom

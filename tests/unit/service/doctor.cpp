@@ -1,4 +1,5 @@
 // What the doctor makes of what was found: thresholds and words. What it finds is in test_commands_doctor.py.
+#include "service/doctor/daemon.hpp"
 #include "service/doctor/database.hpp"
 #include "service/doctor/finding.hpp"
 #include "service/doctor/machine.hpp"
@@ -36,6 +37,14 @@ boost::json::value parsed(const char* text)
 }
 
 // ---- The clock
+
+TEST(Doctor, WarnsOfAClockThatNobodyKeeps)
+{
+    EXPECT_THAT(about_own_clock(true), is(Level::ok, "is kept"));
+    EXPECT_THAT(about_own_clock(false), is(Level::warning, "nothing keeps this machine's clock"));
+    EXPECT_THAT(about_own_clock(false).remedy, HasSubstr("timedatectl set-ntp true"));
+    EXPECT_EQ(about_own_clock(std::nullopt).level, Level::not_checked);
+}
 
 TEST(Doctor, HoldsAClockThatIsAnHourOffForAProblemToWhicheverSide)
 {
@@ -178,6 +187,7 @@ boost::json::value quiet_but(const char* key, const char* value)
 TEST(Doctor, FindsNothingWrongWithAQuietQueue)
 {
     EXPECT_THAT(about_queue(parsed(quiet)), Each(Field(&Finding::level, Level::ok)));
+    EXPECT_THAT(about_queue(parsed(quiet), "k"), Each(Field(&Finding::level, Level::ok)));
 }
 
 TEST(Doctor, HoldsASilentDispatcherForAProblemOnlyWhereMailWaitsForIt)
@@ -198,6 +208,16 @@ TEST(Doctor, WarnsOfDispatchersThatDiffer)
         {"host": "c", "pid": 3, "version": "0.9", "key_id": "old", "alive": false, "silent_for": 99}])"));
     EXPECT_THAT(findings, Contains(is(Level::warning, "2 versions")));
     EXPECT_THAT(findings, Contains(is(Level::warning, "not all the same sealing key")));
+}
+
+TEST(Doctor, WarnsOfDispatchersThatHaveNotTheKeyOfTheSettingsFile)
+{
+    EXPECT_THAT(about_queue(parsed(quiet), "another"), Contains(is(Level::warning, "(id k) is not the one that")));
+    const auto without_key =
+        quiet_but("dispatchers",
+                  R"([{"host": "a", "pid": 1, "version": "1.0", "key_id": null, "alive": true, "silent_for": 1}])");
+    EXPECT_THAT(about_queue(without_key, "k"), Contains(is(Level::warning, "no dispatcher has a sealing key")));
+    EXPECT_THAT(about_queue(without_key), Not(Contains(is(Level::warning, "sealing key"))));
 }
 
 TEST(Doctor, HasMorePatienceWithBulkMail)

@@ -165,7 +165,7 @@ TEST_F(Log, LetsMailGoOnWhereNothingTakesItsLines)
     info("some_line", "one");
     close();
     std::signal(SIGPIPE, SIG_IGN); // as the daemon does
-    ::close(reader); // ends the thread that waits
+    ::close(reader);               // ends the thread that waits
     EXPECT_THAT(content("elsewhere.log"),
                 AllOf(HasSubstr(" warning log_stuck: "), HasSubstr(" info some_line: one\n")));
     EXPECT_TRUE(std::regex_search(content("elsewhere.log"), std::regex(" log_dropped: [1-9][0-9]* lines")));

@@ -52,8 +52,8 @@ TEST(TopPage, ShowsDepthRatesAccountsHoldsAndDispatchers)
     const std::string text = page(busy);
     for (const char* words :
          {"1 dispatcher alive", "about 1,000,123 live", "bulk for 2 h", "sent 12.5 (10.0)", "failed 0.5 (0.0)",
-          "1,200/10,000", "2026-12-01 10:30:00Z", "smtp/mail:587/erp: 421 slow down", "no_user (user BEN)",
-          "1 login paused", "dispatcher a (pid 7, 1.0): alive, heard 2 s ago"})
+          "1,200/10,000", "2026-12-01 10:30:00Z", "smtp/mail:587/erp (30/min, 3 at once): 421 slow down",
+          "no_user (user BEN)", "1 login paused", "dispatcher a (pid 7, 1.0): alive, heard 2 s ago"})
         EXPECT_THAT(text, HasSubstr(words));
 }
 
