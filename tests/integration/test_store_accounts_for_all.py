@@ -13,7 +13,7 @@ import time
 
 import psycopg2
 
-from store import ending, migrated, quick_postgres, store, suspension  # noqa: F401
+from store import ending, migrated, quick_postgres, resending, store, suspension  # noqa: F401
 
 SECONDS = 60 if os.environ.get("MAILROOM_LONG") else 15
 DRAIN = 60       # s: at most, until the queue is empty once the faults have ended
@@ -227,7 +227,7 @@ class Dispatcher:
         if time.monotonic() < self.upkeep_at or self.id is None:
             return
         self.upkeep_at = time.monotonic() + 0.2
-        self.database(lambda s: s.row("reap", self.id, 100, RESEND, self.world.doubt, self.world.quarantine))
+        self.database(lambda s: s.row("reap", self.id, 100, resending(RESEND), self.world.doubt, self.world.quarantine))
         for statement, *parameters in (["release", 100], ["expire", 100, None], ["orphans"]):
             self.database(lambda s: s.run(statement, *parameters))
 
@@ -268,7 +268,7 @@ def test_every_message_is_accounted_for_whatever_happens(store):
     print("seed", seed)
     world = World(store, seed)
     milliseconds = int(LEASE * 1000)
-    world.store_dispatcher = lambda session: session.run("register", "host", 1, "test", None, milliseconds)[0]["id"]
+    world.store_dispatcher = lambda session: session.run("register", "host", 1, "test", None, milliseconds, "none")[0]["id"]
     threads = world.run(*[Producer(world, n) for n in range(2)], *[Dispatcher(world, n) for n in range(3)], Operator(world), Fault(world))
     world.calm.wait(SECONDS)
     world.calm.set()

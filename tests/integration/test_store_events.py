@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from store import migrated, quick_postgres, store  # noqa: F401
+from store import migrated, quick_postgres, resending, store  # noqa: F401
 
 PAUSED = ("account_paused", "anna at mail.example.test")
 DAY = 86_400_000  # milliseconds
@@ -186,7 +186,7 @@ def test_a_reaper_learns_whom_it_reaped(store):
     dead, _ = store.dead()
     idle = store.dispatcher()
     store.beaten(idle, "2 hours")
-    row = store.worker.row("reap", store.living(), 256, 900_000, store.place("in_doubt/x"), store.quarantine)
+    row = store.worker.row("reap", store.living(), 256, resending(900_000), store.place("in_doubt/x"), store.quarantine)
     assert row[:3] == (1, 0, f"dispatcher {dead} on host"), "not the one that had nothing"
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from store import complete, ending, migrated, quick_postgres, store, suspend, suspension  # noqa: F401
+from store import complete, ending, migrated, quick_postgres, resending, store, suspend, suspension  # noqa: F401
 
 DOUBT = "in_doubt/policy"
 
@@ -184,7 +184,7 @@ def test_a_late_outcome_is_not_taken_for_known_because_the_message_was_released(
     uid, dispatcher, message = claimed(store)
     reaper, place = store.living(), store.place(DOUBT, self_releasing=False)
     store.beaten(dispatcher, "2 hours")
-    store.worker.row("reap", reaper, 256, None, place, store.quarantine)
+    store.worker.row("reap", reaper, 256, resending(None), place, store.quarantine)
     store.worker.run("release_place", place)
     assert release(store) == 1 and store.queue(uid)["place_id"] == 0
     assert store.worker.ids("late_outcome", json.dumps([ending(message)]), place) == [message["id"]]

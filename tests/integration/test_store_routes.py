@@ -5,7 +5,7 @@ import json
 import pytest
 
 from plans import fill, plan, reads
-from store import Store, migrated, park, quick_postgres, store, suspend, suspension  # noqa: F401
+from store import Store, migrated, park, quick_postgres, resending, store, suspend, suspension  # noqa: F401
 from test_store_holds import asked, held, places, release
 
 
@@ -471,5 +471,5 @@ def test_the_samples_of_holds_read_one_message_of_each(full_routes):
 
 def test_who_reaps_does_not_read_the_queue_while_nobody_is_dead(full_routes):
     store, _ = full_routes
-    nodes = plan(store.worker, "reap", store.living(), 256, 900_000, 4, 5, options="FORMAT JSON, ANALYZE")
+    nodes = plan(store.worker, "reap", store.living(), 256, resending(900_000), 4, 5, options="FORMAT JSON, ANALYZE")
     assert reads(nodes) == 0

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from plans import fill, plan, reads
-from store import complete, ending, migrated, quick_postgres, store, suspend, suspension  # noqa: F401
+from store import complete, ending, migrated, quick_postgres, resending, store, suspend, suspension  # noqa: F401
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_suspect_is_to_blame_and_nothing_else_that_its_dispatcher_had(store, r
 
 def test_what_is_reaped_is_told_one_by_one(store, reaper, doubt):
     uids = crashed(store, 0, 2)
-    told = json.loads(store.worker.row("reap", reaper, 256, None, doubt, store.quarantine)[3])
+    told = json.loads(store.worker.row("reap", reaper, 256, resending(None), doubt, store.quarantine)[3])
     assert {each["uid"]: each["event"] for each in told} == dict(zip(uids, ("lease_lost", "quarantined")))
     assert {each["note"].split("; ")[1] for each in told} == {"held for an operator", "for the third time: quarantined for an operator"}
 
@@ -138,7 +138,7 @@ def test_a_reap_reads_the_queue_once_whatever_the_dead_had(store, reaper, doubt)
     gone = store.dispatcher()
     assert len(store.claim(gone, 256)) == 256
     store.beaten(gone, "2 hours")
-    found = plan(store.worker, "reap", reaper, 256, 900_000, doubt, store.quarantine, options="FORMAT JSON, ANALYZE")
+    found = plan(store.worker, "reap", reaper, 256, resending(900_000), doubt, store.quarantine, options="FORMAT JSON, ANALYZE")
     assert reads(found) < 2 * 5000 + 4 * 256  # once to find them, once to see whether the dead have more; the rest by key
 
 

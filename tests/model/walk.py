@@ -6,7 +6,7 @@ import random
 
 import world as worlds
 from row import CANCELLED, DOUBT, HOLD, QUARANTINE, ROUTE, SUSPECTS, UNSORTED
-from store import complete, ending, suspend, suspension
+from store import complete, ending, resending, suspend, suspension
 from world import PUT_BACK, Budget
 
 GENEROUS = Budget(faults=5, turns=6, settings=3, cancels=1, operator=4)
@@ -130,7 +130,7 @@ class Walk:
         """This one only: in the model each dead dispatcher is an event of its own."""
         others = [self._of(other) for other, beating in self.world.beats if not beating and other != model_id]
         self.store.root.rows("UPDATE mailroom.dispatcher SET beat_at = clock_timestamp() WHERE id = ANY (%s)", others)
-        self.store.worker.run("reap", self.helper, 1000, LATER, self.places[DOUBT], self.places[QUARANTINE])
+        self.store.worker.run("reap", self.helper, 1000, resending(LATER), self.places[DOUBT], self.places[QUARANTINE])
         for other in others:
             self.store.beaten(other, "2 hours")
 

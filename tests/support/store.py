@@ -149,7 +149,7 @@ class Store:
     def dispatcher(self, lease="1h", session=None):
         """A new dispatcher's id."""
         milliseconds = self.root.value("SELECT (extract(epoch FROM %s::interval) * 1000)::bigint", lease)
-        return (session or self.worker).run("register", "host", 1, "test", None, milliseconds)[0]["id"]
+        return (session or self.worker).run("register", "host", 1, "test", None, milliseconds, "none")[0]["id"]
 
     def beaten(self, dispatcher, ago, since=None):
         """Its last beat was so long ago, the first of them without interruption `since` (an hour before, unless said)."""
@@ -190,7 +190,7 @@ class Store:
 
     def reap(self, dispatcher, place, limit=256, resend_after=900_000, session=None):
         """How many were taken, and how many of these wait for an operator: in `place`, or in the quarantine."""
-        return (session or self.worker).row("reap", dispatcher, limit, resend_after, place, self.quarantine)[:2]
+        return (session or self.worker).row("reap", dispatcher, limit, resending(resend_after), place, self.quarantine)[:2]
 
     def queue(self, uid):
         """The live row of a message; None: there is none."""
@@ -224,6 +224,11 @@ class Store:
         for connection in self._sessions:
             connection.close()
         self.cluster.drop_database(self.name)
+
+
+def resending(milliseconds):
+    """What the reaper is told of doubts: resent after so long, in whatever category; None: held."""
+    return json.dumps(dict.fromkeys(("standard", "mass", "dispatch", "mobile"), milliseconds))
 
 
 def suspension(message, event="deferred", **more):
