@@ -298,6 +298,9 @@ void read_exceptions(const toml::table& file, Section& keys, ServiceFile::Doubt&
     }
 }
 
+const std::vector<std::pair<std::string_view, JournalStore>> journal_stores{
+    {"file", JournalStore::file}, {"database", JournalStore::database}, {"none", JournalStore::none}};
+
 void settle_journal(Section& keys, const ServiceFile::Journal& journal)
 {
     if (journal.store == JournalStore::file)
@@ -384,9 +387,7 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         read_exceptions(root, keys, file.doubt, problems, path);
     });
     section("journal", [&](Section& keys) {
-        keys.choice<JournalStore>(
-            "store", file.journal.store,
-            {{"file", JournalStore::file}, {"database", JournalStore::database}, {"none", JournalStore::none}});
+        keys.choice<JournalStore>("store", file.journal.store, journal_stores);
         keys.text("directory", file.journal.directory);
         keys.choice<JournalSync>("sync", file.journal.sync,
                                  {{"process", JournalSync::process}, {"machine", JournalSync::machine}});

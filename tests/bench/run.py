@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 import drain
 import enqueue
 import latency
+import marks
 import memory
 import queue_alone
 import round_trips
@@ -32,13 +33,14 @@ BENCHMARKS = [
     (["memory_idle"], memory.idle),
     (["memory_drain"], memory.draining),
     (["memory_large"], memory.large),
+    *(([name], run) for name, run in marks.BENCHMARKS.items()),
     *(([name], run) for name, run in queue_alone.BENCHMARKS.items()),
     (["many"], enqueue.many),
     (["busy"], enqueue.single(wants_wake=False)),
     (["idle"], enqueue.single(wants_wake=True)),
 ]
 ROWS = [row for rows, _ in BENCHMARKS for row in rows]
-GROUPS = {"latency": ["latency_p50", "latency_p99"], "memory": ["memory_idle", "memory_drain", "memory_large"], "queue_alone": list(queue_alone.BENCHMARKS)}
+GROUPS = {"latency": ["latency_p50", "latency_p99"], "memory": ["memory_idle", "memory_drain", "memory_large"], "queue_alone": list(queue_alone.BENCHMARKS), "journal_of_messages": list(marks.BENCHMARKS)}
 
 
 def wanted_rows(parser, names):

@@ -32,6 +32,7 @@ def reader(prepared):
     """The same for each test."""
     prepared.cluster.execute("CREATE DATABASE erp TEMPLATE prepared OWNER erp_owner")
     shutil.rmtree(prepared.settings.parent)
+    shutil.rmtree(prepared.directory / "state", ignore_errors=True)  # journals of the database before
     shutil.copytree(prepared.directory / "prepared", prepared.settings.parent)
     yield prepared
     prepared.kill_service()

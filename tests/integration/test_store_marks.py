@@ -76,7 +76,8 @@ def test_who_is_dead_for_certain_is_reaped_at_once_and_only_what_had_begun_is_in
     assert [row["run_at"] for row in rows(store, [carried, claimed])] == [row["run_at"] for row in before], "in the old order"
     assert [row["dated_at"] for row in rows(store, [carried, claimed])] == [None, None], "a new Date: none could have delivered"
     assert (events(store, begun), events(store, carried), events(store, claimed)) == (["lease_lost"], ["dispatcher_died"], [])
-    assert store.root.value("SELECT count(*) FROM mailroom.dispatcher WHERE id = %s", dispatcher) == 0, "it is buried"
+    assert store.reap(young, doubt) == (0, 0)
+    assert store.root.value("SELECT count(*) FROM mailroom.dispatcher WHERE id = %s", dispatcher) == 0, "nothing is left of it: it is buried"
     assert len(store.claim(young)) == 2, "what was not begun is due"
 
 
