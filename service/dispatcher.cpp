@@ -90,6 +90,7 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
           {setup_.host, ::getpid(), MAILROOM_VERSION, setup_.key ? setup_.key->id() : "", setup_.file.dispatcher.lease},
           setup_.file.installation.name, events_,
           [this] {
+              low_water_.look_at_all(); // also after a trouble, in which messages were put back
               claim_wakeup_.wake();
               upkeep_.soon();
           }),
@@ -247,29 +248,42 @@ boost::asio::awaitable<void> Dispatcher::hand_back_unknown_claims()
     const auto id = enrollment_.id();
     if (!id)
         co_return;
-    const auto job = [dispatcher = *id, since = leased_until_](pg::Connection& connection) {
-        return queue::hand_back(connection, dispatcher, since);
-    };
+    const auto job = [dispatcher = *id, since = leased_until_, times = handed_back_by(*id)](
+                         pg::Connection& connection) { return queue::hand_back(connection, dispatcher, since, times); };
     auto handed_back = co_await claim_lane_.run<queue::HandedBack>(job);
     if (!handed_back)
         co_return;
-    claim_is_unknown_ = handed_back->locked > 0;
+    handed_back_by(*id) = handed_back->times;
+    claim_is_unknown_ = handed_back->too_late || handed_back->locked > 0;
     if (handed_back->messages > 0)
         log::info("claim_was_lost", "a claim without an answer had worked: {} messages go back to be claimed again",
                   handed_back->messages);
 }
 
+std::int64_t& Dispatcher::handed_back_by(queue::DispatcherId id)
+{
+    if (hand_backs_.by != id)
+        hand_backs_ = {id, 0};
+    return hand_backs_.times;
+}
+
 boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std::vector<queue::Range> ranges)
 {
     const auto began = steady_clock::now();
-    const auto job = [id, ranges](pg::Connection& connection) { return queue::claim(connection, id, ranges); };
+    const auto job = [id, ranges, times = handed_back_by(id)](pg::Connection& connection) {
+        return queue::claim(connection, id, ranges, times);
+    };
     auto claim = co_await claim_lane_.run<queue::Claim>(job);
     if (!claim) {
         claim_is_unknown_ = claim.error().connection_is_gone();
+        if (claim_is_unknown_ &&
+            claim.error().kind != pg::DbError::Kind::timed_out) // it was not too much that it asked for
+            low_water_.look_at_all();
         tell_of_failure(EventKind::claim_failed, "cannot claim messages", claim.error());
         co_return;
     }
     events_.end(EventKind::claim_failed);
+    unreachable_since_.reset();
     const auto ended = steady_clock::now();
     low_water_.claimed(claim->messages, began, ended);
     routes_.claimed(ranges, claim->messages, ended);
@@ -309,13 +323,20 @@ boost::asio::awaitable<bool> Dispatcher::reload_settings()
     co_return true;
 }
 
-// Whether the database is there at all, the heartbeat finds out.
+// Whether the database is there at all, the heartbeat finds out. If that has its connection and claims get none, there
+// are too few for all.
 void Dispatcher::tell_of_failure(EventKind kind, const std::string& what, const pg::DbError& error)
 {
-    if (error.kind == pg::DbError::Kind::refused || error.kind == pg::DbError::Kind::timed_out)
+    using Kind = pg::DbError::Kind;
+    const bool alone =
+        error.kind == Kind::unreachable && unreachable_since_ && enrollment_.beaten_at() > *unreachable_since_;
+    if (error.kind == Kind::refused || error.kind == Kind::timed_out || alone) {
         events_.raise({kind, {}, fmt::format("{}: {}", what, pg::explain(error)), {}});
-    else
-        enrollment_.look();
+        return;
+    }
+    if (error.kind == Kind::unreachable && !unreachable_since_)
+        unreachable_since_ = steady_clock::now();
+    enrollment_.look();
 }
 
 // Which logins and addresses servers refuse is in the database: whoever sees it first tells it.

@@ -161,7 +161,7 @@ class Store:
 
     def handed_back(self, dispatcher, session=None):
         """How often it did."""
-        return (session or self.root).value("SELECT handed_back FROM mailroom.dispatcher WHERE id = %s", dispatcher)
+        return (session or self.root).value("SELECT coalesce(max(handed_back), 0) FROM mailroom.dispatcher WHERE id = %s", dispatcher)
 
     def hand_back(self, dispatcher, session=None):
         """What it knows nothing of: (how many, how many are left)."""
