@@ -184,7 +184,9 @@ std::vector<queue::Range> Dispatcher::wanted(queue::DispatcherId id)
     const auto now = steady_clock::now();
     const bool idle = senders_ < setup_.file.dispatcher.connections && routes_.may_begin(now) == 0;
     std::vector<queue::Range> ranges = routes_.ranges(idle ? Routes::Idle::yes : Routes::Idle::no, id, now);
-    if (!routes_.has_suspect() && now >= next_look_for_suspects_) { // one in all: the lanes take turns
+    if (!routes_.has_suspect() && (looks_for_suspects_ > 0 || now >= next_look_for_suspects_)) {
+        // One in all: the lanes take turns.
+        looks_for_suspects_ = std::max(looks_for_suspects_ - 1, 0);
         suspect_lane_ = static_cast<Lane>((static_cast<std::size_t>(suspect_lane_) + 1) % lane_count);
         ranges.push_back({queue::suspects, suspect_lane_, 1, {}});
         next_look_for_suspects_ = now + look_for_suspects_every;
@@ -226,7 +228,7 @@ boost::asio::awaitable<void> Dispatcher::claim_loop()
         const bool full = claimed_ - before >= queue::max_batch / 2;
         full_claims = full ? full_claims + 1 : 0;
         enrollment_.want_wake(full_claims < 4);
-        if (claimed_ != before)
+        if (claimed_ != before || (looks_for_suspects_ > 0 && may_claim() && !routes_.has_suspect()))
             continue;
         co_await claim_wakeup_.wait_for(until_next_turn(poll + poll * static_cast<int>(random() % 100) / 1000));
     }
@@ -289,6 +291,9 @@ boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std
     routes_.claimed(ranges, claim->messages, ended);
     claimed_ += claim->messages.size();
     leased_until_ = std::max(leased_until_, claim->leased_until);
+    const auto is_suspect = [](const queue::Claimed& message) { return message.place == queue::suspects; };
+    if (std::ranges::any_of(claim->messages, is_suspect))
+        looks_for_suspects_ = static_cast<int>(lane_count); // where one was there may be many: no second between them
     if (claim->messages.empty())
         co_return;
     // Nothing is decided by older settings than the claim saw.

@@ -140,7 +140,8 @@ private:
     std::chrono::steady_clock::time_point next_look_for_suspects_;
     std::chrono::steady_clock::time_point look_again_; // after a notification
     Lane suspect_lane_ = Lane::bulk;
-    std::size_t claimed_ = 0; // messages, since the start
+    int looks_for_suspects_ = 0; // that need not wait for their time
+    std::size_t claimed_ = 0;    // messages, since the start
     std::chrono::steady_clock::time_point claims_paused_until_;
     int senders_ = 0;
     std::set<Courier::Round*> rounds_; // of the senders

@@ -53,6 +53,14 @@ def test_another_daemon_takes_over_from_one_that_was_killed(erp, mailroom, serve
     all_is_well("the daemon is killed, another takes over", erp, server, uids)
 
 
+def test_suspects_go_one_after_the_other_without_a_pause(erp, mailroom, database, server):
+    uids = relay_and_enqueue(erp, server, 60)
+    database.rows("UPDATE mailroom.queue SET place_id = 1, crashes = 2")
+    with mailroom.daemon():
+        erp.wait_for(uids, "sent", timeout=20)
+    assert server.seen.most_connections == 1
+
+
 def test_a_database_that_crashes_while_mail_drains_ends_no_daemon_and_loses_nothing(erp, mailroom, database, server):
     """Nothing is marked either: the daemon kept what it knew and wrote it when the database was back within the lease."""
     mailroom.configure("dispatcher", lease="20s")
