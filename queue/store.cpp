@@ -173,7 +173,8 @@ std::string to_json(const Suspension& suspension)
     return json::serialize(object);
 }
 
-pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Range>& ranges)
+pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Range>& ranges,
+                          std::int64_t handed_back)
 {
     static const pg::Statement statement = sql("claim");
     const auto column = [&ranges](auto value) {
@@ -189,8 +190,13 @@ pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, c
     const auto since = column([](const Range& range) {
         return std::chrono::duration_cast<std::chrono::microseconds>(range.since.time_since_epoch()).count();
     });
-    auto rows = connection.run(
-        statement, pg::Params().number(dispatcher).numbers(places).numbers(lanes).numbers(limits).numbers(since));
+    auto rows = connection.run(statement, pg::Params()
+                                              .number(dispatcher)
+                                              .numbers(places)
+                                              .numbers(lanes)
+                                              .numbers(limits)
+                                              .numbers(since)
+                                              .number(handed_back));
     if (!rows)
         return rows.error();
     crash_point("claim.taken");
@@ -373,13 +379,15 @@ pg::DbResult<Released> release(pg::Connection& connection, int limit)
     return Released{rows->number(0, 0), rows->number(0, 1)};
 }
 
-pg::DbResult<HandedBack> hand_back(pg::Connection& connection, DispatcherId dispatcher, pg::Timestamp since)
+pg::DbResult<HandedBack> hand_back(pg::Connection& connection, DispatcherId dispatcher, pg::Timestamp since,
+                                   std::int64_t times_before)
 {
     auto rows =
-        connection.run(sql("hand_back"), pg::Params().number(dispatcher).number(since.time_since_epoch().count()));
+        connection.run(sql("hand_back"),
+                       pg::Params().number(dispatcher).number(since.time_since_epoch().count()).number(times_before));
     if (!rows)
         return rows.error();
-    return HandedBack{rows->number(0, 0), rows->number(0, 1)};
+    return HandedBack{rows->number(0, 0), rows->number(0, 1), rows->number(0, 2), rows->truth(0, 3)};
 }
 
 pg::DbResult<std::int64_t> list_orphans(pg::Connection& connection)

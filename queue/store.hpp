@@ -73,7 +73,8 @@ struct Range {
     pg::Timestamp since; // below it are dead rows only
 };
 
-pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Range>& ranges);
+pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, const std::vector<Range>& ranges,
+                          std::int64_t handed_back); // how often it did, below
 
 // What is remembered of an attempt, or of a decision that led to none.
 struct AttemptRecord {
@@ -243,8 +244,11 @@ pg::DbResult<Released> release(pg::Connection& connection, int limit);
 struct HandedBack {
     std::int64_t messages = 0;
     std::int64_t locked = 0; // by somebody else: left for another time
+    std::int64_t times = 0;  // how often this dispatcher has by now
+    bool too_late = false;   // nothing was done, because `times_before` was not up to date
 };
-pg::DbResult<HandedBack> hand_back(pg::Connection& connection, DispatcherId dispatcher, pg::Timestamp since);
+pg::DbResult<HandedBack> hand_back(pg::Connection& connection, DispatcherId dispatcher, pg::Timestamp since,
+                                   std::int64_t times_before);
 
 pg::DbResult<std::int64_t> list_orphans(pg::Connection& connection);  // dispatchers that are gone but have leases
 pg::DbResult<std::int64_t> retry_senders(pg::Connection& connection); // refused pairs that are tried again

@@ -120,6 +120,7 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
            journal_->marks()},
           setup_.file.installation.name, inheritance_, *journal_, events_,
           [this] {
+              low_water_.look_at_all(); // also after a trouble, in which messages were put back
               claim_wakeup_.wake();
               upkeep_.soon();
           }),
@@ -215,7 +216,9 @@ std::vector<queue::Range> Dispatcher::wanted(queue::DispatcherId id)
     const auto now = steady_clock::now();
     const bool idle = senders_ < setup_.file.dispatcher.connections && routes_.may_begin(now) == 0;
     std::vector<queue::Range> ranges = routes_.ranges(idle ? Routes::Idle::yes : Routes::Idle::no, id, now);
-    if (!routes_.has_suspect() && now >= next_look_for_suspects_) { // one in all: the lanes take turns
+    if (!routes_.has_suspect() && (looks_for_suspects_ > 0 || now >= next_look_for_suspects_)) {
+        // One in all: the lanes take turns.
+        looks_for_suspects_ = std::max(looks_for_suspects_ - 1, 0);
         suspect_lane_ = static_cast<Lane>((static_cast<std::size_t>(suspect_lane_) + 1) % lane_count);
         ranges.push_back({queue::suspects, suspect_lane_, 1, {}});
         next_look_for_suspects_ = now + look_for_suspects_every;
@@ -257,7 +260,7 @@ boost::asio::awaitable<void> Dispatcher::claim_loop()
         const bool full = claimed_ - before >= queue::max_batch / 2;
         full_claims = full ? full_claims + 1 : 0;
         enrollment_.want_wake(full_claims < 4);
-        if (claimed_ != before)
+        if (claimed_ != before || (looks_for_suspects_ > 0 && may_claim() && !routes_.has_suspect()))
             continue;
         co_await claim_wakeup_.wait_for(until_next_turn(poll + poll * static_cast<int>(random() % 100) / 1000));
     }
@@ -279,35 +282,51 @@ boost::asio::awaitable<void> Dispatcher::hand_back_unknown_claims()
     const auto id = enrollment_.id();
     if (!id)
         co_return;
-    const auto job = [dispatcher = *id, since = leased_until_](pg::Connection& connection) {
-        return queue::hand_back(connection, dispatcher, since);
-    };
+    const auto job = [dispatcher = *id, since = leased_until_, times = handed_back_by(*id)](
+                         pg::Connection& connection) { return queue::hand_back(connection, dispatcher, since, times); };
     auto handed_back = co_await claim_lane_.run<queue::HandedBack>(job);
     if (!handed_back)
         co_return;
-    claim_is_unknown_ = handed_back->locked > 0;
+    handed_back_by(*id) = handed_back->times;
+    claim_is_unknown_ = handed_back->too_late || handed_back->locked > 0;
     if (handed_back->messages > 0)
         log::info("claim_was_lost", "a claim without an answer had worked: {} put back to be claimed again",
                   count_of(handed_back->messages, "message"));
 }
 
+std::int64_t& Dispatcher::handed_back_by(queue::DispatcherId id)
+{
+    if (hand_backs_.by != id)
+        hand_backs_ = {id, 0};
+    return hand_backs_.times;
+}
+
 boost::asio::awaitable<void> Dispatcher::claim_batch(queue::DispatcherId id, std::vector<queue::Range> ranges)
 {
     const auto began = steady_clock::now();
-    const auto job = [id, ranges](pg::Connection& connection) { return queue::claim(connection, id, ranges); };
+    const auto job = [id, ranges, times = handed_back_by(id)](pg::Connection& connection) {
+        return queue::claim(connection, id, ranges, times);
+    };
     auto claim = co_await claim_lane_.run<queue::Claim>(job);
     if (!claim) {
         claim_is_unknown_ = claim.error().connection_is_gone();
+        if (claim_is_unknown_ &&
+            claim.error().kind != pg::DbError::Kind::timed_out) // it was not too much that it asked for
+            low_water_.look_at_all();
         tell_of_failure(EventKind::claim_failed, "cannot claim messages", claim.error());
         co_return;
     }
     events_.end(EventKind::claim_failed);
+    unreachable_since_.reset();
     crash_point("claimed");
     const auto ended = steady_clock::now();
     low_water_.claimed(claim->messages, began, ended);
     routes_.claimed(ranges, claim->messages, ended);
     claimed_ += claim->messages.size();
     leased_until_ = std::max(leased_until_, claim->leased_until);
+    const auto is_suspect = [](const queue::Claimed& message) { return message.place == queue::suspects; };
+    if (std::ranges::any_of(claim->messages, is_suspect))
+        looks_for_suspects_ = static_cast<int>(lane_count); // where one was there may be many: no second between them
     if (claim->messages.empty())
         co_return;
     // Nothing is decided by older settings than the claim saw.
@@ -342,13 +361,20 @@ boost::asio::awaitable<bool> Dispatcher::reload_settings()
     co_return true;
 }
 
-// Whether the database is there at all, the heartbeat finds out.
+// Whether the database is there at all, the heartbeat finds out. If that has its connection and claims get none, there
+// are too few for all.
 void Dispatcher::tell_of_failure(EventKind kind, const std::string& what, const pg::DbError& error)
 {
-    if (error.kind == pg::DbError::Kind::refused || error.kind == pg::DbError::Kind::timed_out)
+    using Kind = pg::DbError::Kind;
+    const bool alone =
+        error.kind == Kind::unreachable && unreachable_since_ && enrollment_.beaten_at() > *unreachable_since_;
+    if (error.kind == Kind::refused || error.kind == Kind::timed_out || alone) {
         events_.raise({kind, {}, fmt::format("{}: {}", what, pg::explain(error)), {}});
-    else
-        enrollment_.look();
+        return;
+    }
+    if (error.kind == Kind::unreachable && !unreachable_since_)
+        unreachable_since_ = steady_clock::now();
+    enrollment_.look();
 }
 
 // Which logins and addresses servers refuse is in the database: whoever sees it first tells it.

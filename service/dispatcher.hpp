@@ -90,6 +90,7 @@ private:
     boost::asio::awaitable<void> claim_loop();
     boost::asio::awaitable<void> claim_batch(queue::DispatcherId id, std::vector<queue::Range> ranges);
     boost::asio::awaitable<void> hand_back_unknown_claims();
+    std::int64_t& handed_back_by(queue::DispatcherId id); // how often: what was asked for before is void
     boost::asio::awaitable<bool> reload_settings();
     void tell_of_refusals(); // by servers
     void tell_of_failure(rules::EventKind kind, const std::string& what, const pg::DbError& error);
@@ -141,10 +142,12 @@ private:
     Routes routes_;
     RouteKeeper keeper_;
     LowWater low_water_;
+    std::optional<std::chrono::steady_clock::time_point> unreachable_since_; // for claims
     std::chrono::steady_clock::time_point next_look_for_suspects_;
     std::chrono::steady_clock::time_point look_again_; // after a notification
     Lane suspect_lane_ = Lane::bulk;
-    std::size_t claimed_ = 0; // messages, since the start
+    int looks_for_suspects_ = 0; // that need not wait for their time
+    std::size_t claimed_ = 0;    // messages, since the start
     std::chrono::steady_clock::time_point claims_paused_until_;
     int senders_ = 0;
     std::set<Courier::Round*> rounds_; // of the senders
@@ -155,7 +158,11 @@ private:
     Wakeup review_;
     bool claiming_ = false;
     bool claim_is_unknown_ = false; // the last one got no answer
-    pg::Timestamp leased_until_;    // by claims that were answered, in the database's time
+    struct HandBacks {
+        queue::DispatcherId by = 0;
+        std::int64_t times = 0;
+    } hand_backs_;
+    pg::Timestamp leased_until_; // by claims that were answered, in the database's time
     bool stopping_ = false;
     std::chrono::steady_clock::time_point stop_deadline_;
 };

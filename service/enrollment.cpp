@@ -14,6 +14,8 @@ namespace {
 
 using rules::EventKind;
 
+constexpr std::size_t most_reasons = 5; // told of one trouble, ours: texts may have numbers in them
+
 EventKind kind_of(const pg::DbError& error)
 {
     // SQLSTATE read_only_sql_transaction; libpq's own words where it looks for a server that takes writes
@@ -150,11 +152,13 @@ boost::asio::awaitable<void> Enrollment::beat()
                 "this service has no sealing key ([secrets] key_file) and another has: it leaves all mail to that one");
         co_return;
     }
+    const bool was_in_trouble = !trouble_.empty();
     trouble(std::nullopt);
+    beaten_at_ = started;
     const bool was_trusted = id().has_value();
     trusted_until_ = started + registration_.lease - margin();
     const bool is_another = std::exchange(settings_version_, beaten->settings_version) != beaten->settings_version;
-    if (is_another || !was_trusted)
+    if (is_another || !was_trusted || was_in_trouble)
         changed_();
 }
 
@@ -171,6 +175,7 @@ void Enrollment::trouble(const pg::DbError& error)
 
 void Enrollment::trouble(std::optional<EventKind> what, std::string why)
 {
+    tell_another_reason(what, why);
     for (const EventKind kind : {EventKind::database_away, EventKind::database_read_only, EventKind::database_refuses,
                                  EventKind::installation_differs, EventKind::key_elsewhere, EventKind::database_restored}) {
         if (kind == what)
@@ -181,6 +186,19 @@ void Enrollment::trouble(std::optional<EventKind> what, std::string why)
     // Without trouble it stands so if the next beat is too late.
     standing_ = what && *what != EventKind::database_away ? Standing::refused : Standing::no_database;
     trouble_ = std::move(why);
+}
+
+// The event is told once, when it begins; what keeps the database away may be another thing by then.
+void Enrollment::tell_another_reason(std::optional<EventKind> what, const std::string& why)
+{
+    const bool goes_on = what && what == told_kind_;
+    if (!goes_on)
+        told_.clear();
+    told_kind_ = what;
+    if (!what || told_.size() >= most_reasons || !told_.insert(why).second || !goes_on)
+        return;
+    const rules::EventFacts& facts = rules::facts_of(*what);
+    log::write(facts.level, facts.id, fmt::format("still nothing new is sent: {}", why));
 }
 
 boost::asio::awaitable<void> Enrollment::resign()

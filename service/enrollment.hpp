@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -38,7 +39,8 @@ public:
     void settings_loaded(std::int64_t version)
     {
         settings_version_ = version;
-    }                               // it may have been restored to an older one
+    } // it may have been restored to an older one
+    std::chrono::steady_clock::time_point beaten_at() const { return beaten_at_; } // the last beat that was answered
     void look() { wakeup_.wake(); } // something may have changed: beats at once, which tells
 
     void want_wake(bool wants); // whether an enqueue should notify; told at once when it changes
@@ -56,6 +58,7 @@ private:
 
     struct Entry; // what enrolling brought
     pg::DbResult<Entry> enter(pg::Connection& connection) const;
+    void tell_another_reason(std::optional<rules::EventKind> what, const std::string& why);
     boost::asio::awaitable<void> enrol();
     boost::asio::awaitable<void> beat();
     void refuse(std::string why); // who says so has raised the event
@@ -72,9 +75,12 @@ private:
     Wakeup wakeup_;
     std::optional<queue::DispatcherId> id_;
     std::chrono::steady_clock::time_point trusted_until_;
+    std::chrono::steady_clock::time_point beaten_at_;
     std::int64_t settings_version_ = 0;
     Standing standing_ = Standing::starting; // when it does not serve
     std::string trouble_;                    // empty: none
+    std::optional<rules::EventKind> told_kind_;
+    std::set<std::string> told_; // the reasons of the present trouble
     bool is_ours_ = false;
     bool wants_wake_ = true;
     bool stopping_ = false;

@@ -43,4 +43,10 @@ void LowWater::claimed(const std::vector<queue::Claimed>& got, Clock::time_point
     }
 }
 
+void LowWater::look_at_all()
+{
+    for (auto& [key, mark] : marks_)
+        mark.next_whole_look = {};
+}
+
 } // namespace mailroom

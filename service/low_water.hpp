@@ -18,6 +18,7 @@ public:
 
     void mark(std::vector<queue::Range>& ranges, Clock::time_point now); // sets where each begins
     void claimed(const std::vector<queue::Claimed>& got, Clock::time_point began, Clock::time_point ended);
+    void look_at_all(); // at the next claim: what was put in front of the marks meanwhile is nobody's cost
 
 private:
     struct Mark {

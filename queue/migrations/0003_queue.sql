@@ -259,7 +259,8 @@ CREATE TABLE mailroom.dispatcher (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     beat_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     beating_since timestamptz NOT NULL DEFAULT clock_timestamp(), -- without interruption
-    wants_wake boolean NOT NULL DEFAULT true
+    wants_wake boolean NOT NULL DEFAULT true,
+    handed_back integer NOT NULL DEFAULT 0 -- how often: a claim that was asked for before the last time comes too late
 ) WITH (fillfactor = 20);
 
 -- Same key, same content: the first uid. Kept off the hot row.
@@ -329,9 +330,15 @@ $$;
 
 -- queue/sql/hand_back.sql says what it does. A function, because what a claim that was under way has taken is seen only by a snapshot of its own,
 -- after that claim's end: a claim locks its dispatcher's row.
-CREATE FUNCTION mailroom.hand_back(of_dispatcher bigint, since timestamptz, OUT moved bigint, OUT locked bigint) LANGUAGE plpgsql AS $$
+CREATE FUNCTION mailroom.hand_back(of_dispatcher bigint, since timestamptz, known integer, OUT moved bigint, OUT locked bigint, OUT times integer, OUT too_late boolean)
+LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM FROM mailroom.dispatcher d WHERE d.id = of_dispatcher FOR UPDATE;
+    SELECT d.handed_back INTO times FROM mailroom.dispatcher d WHERE d.id = of_dispatcher FOR UPDATE;
+    moved := 0; locked := 0; too_late := times <> known;
+    IF times IS DISTINCT FROM known THEN
+        RETURN;
+    END IF;
+    UPDATE mailroom.dispatcher d SET handed_back = d.handed_back + 1 WHERE d.id = of_dispatcher RETURNING d.handed_back INTO times;
     UPDATE mailroom.queue q SET state = 0, lease_owner = NULL, place_id = CASE WHEN q.cancelled THEN 2 ELSE q.place_id END,
            dated_at = CASE WHEN q.doubts > 0 OR q.pinned IS NOT NULL THEN q.dated_at END
      WHERE q.id = ANY (ARRAY(SELECT u.id FROM mailroom.queue u WHERE u.lease_owner = of_dispatcher AND u.state = 1 AND u.leased_at > since FOR UPDATE SKIP LOCKED));

@@ -15,7 +15,7 @@ GRANT SELECT ON mailroom.content, mailroom.attachment, mailroom.blob, mailroom.l
       mailroom.depth TO mailroom_worker;
 GRANT UPDATE (settings_version) ON mailroom.installation TO mailroom_worker; -- also what FOR SHARE asks for
 GRANT EXECUTE ON FUNCTION mailroom.settings_changed(text[]), mailroom.default_user_mode(mailroom.general), mailroom.state(uuid), mailroom.category(smallint, integer, integer, boolean),
-      mailroom.lane_name(smallint), mailroom.end_unsent(smallint, bigint, text), mailroom.hand_back(bigint, timestamptz), mailroom.grant_recipients(bigint, integer, integer, integer) TO mailroom_worker;
+      mailroom.lane_name(smallint), mailroom.end_unsent(smallint, bigint, text), mailroom.hand_back(bigint, timestamptz, integer), mailroom.grant_recipients(bigint, integer, integer, integer) TO mailroom_worker;
 
 GRANT SELECT ON mailroom.depth, mailroom.queue, mailroom.place, mailroom.story, mailroom.log, mailroom.recipient_result, mailroom.dispatcher,
       mailroom.limits, mailroom.route_usage, mailroom.held_batch, mailroom.generation, mailroom.refused_login, mailroom.refused_sender, mailroom.rows, mailroom.models, mailroom.installation, mailroom.migrations TO mailroom_operator;

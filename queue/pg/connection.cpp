@@ -102,24 +102,106 @@ DbError Connection::fail(DbError::Kind kind, std::string text)
     return {kind, std::move(text), {}, {}, {}};
 }
 
+namespace {
+
+// The servers of a connection string that names several, each as keywords that go before those of the string; one that
+// is empty: the string as it is.
+struct Server {
+    std::string host;
+    std::string address;
+    std::string port;
+};
+
+std::vector<std::string> listed(const std::string& text)
+{
+    std::vector<std::string> items;
+    std::size_t begin = 0;
+    for (std::size_t end = text.find(','); end != std::string::npos; begin = end + 1, end = text.find(',', begin))
+        items.push_back(text.substr(begin, end - begin));
+    items.push_back(text.substr(begin));
+    return items;
+}
+
+std::vector<Server> servers_of(const std::string& connection)
+{
+    const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(
+        PQconninfoParse(connection.c_str(), nullptr), &PQconninfoFree);
+    const auto items = [&options](std::string_view keyword) {
+        for (const auto* option = options.get(); option != nullptr && option->keyword != nullptr; ++option) {
+            if (keyword == option->keyword && option->val != nullptr)
+                return listed(option->val);
+        }
+        return std::vector<std::string>{""};
+    };
+    const auto hosts = items("host");
+    const auto addresses = items("hostaddr");
+    const auto ports = items("port");
+    const std::size_t count = std::max(hosts.size(), addresses.size());
+    const auto fits = [count](const auto& list) {
+        return list.size() == count || (list.size() == 1 && list[0].empty());
+    };
+    if (count < 2 || !fits(hosts) || !fits(addresses) || !(fits(ports) || ports.size() == 1))
+        return {Server{}}; // one, or libpq says what is wrong with them
+    std::vector<Server> servers;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto of = [i](const auto& list) { return list.size() == 1 ? list[0] : list[i]; };
+        servers.push_back({of(hosts), of(addresses), of(ports)});
+    }
+    return servers;
+}
+
+} // namespace
+
+// Several servers share the limit: libpq would spend all of it on a first one that keeps silent, as a machine without
+// power does, and never come to the others.
 DbResult<Connection> Connection::connect(const Source& source, const StopEvent* stop, std::chrono::milliseconds limit)
+{
+    const auto servers = servers_of(source.connection);
+    const auto deadline = Clock::now() + limit;
+    std::string failures;
+    for (std::size_t i = 0; i < servers.size(); ++i) {
+        const auto left = deadline - Clock::now();
+        const auto share = std::chrono::ceil<std::chrono::milliseconds>(left / static_cast<int>(servers.size() - i));
+        auto connected = connect_to(source, servers[i].host, servers[i].address, servers[i].port, stop, share);
+        if (connected || connected.error().kind == DbError::Kind::stopped)
+            return connected;
+        failures += (failures.empty() ? "" : "; ") + connected.error().text;
+    }
+    return DbError{DbError::Kind::unreachable, failures, {}, {}, {}};
+}
+
+DbResult<Connection> Connection::connect_to(const Source& source, const std::string& host, const std::string& address,
+                                            const std::string& port, const StopEvent* stop,
+                                            std::chrono::milliseconds limit)
 {
     // A pooler would refuse them; there the login's role has them (docs/configuration.md).
     const std::string settings =
         source.pooled ? ""
                       : "-c timezone=UTC -c lock_timeout=1s -c idle_in_transaction_session_timeout=10s " +
                             source.session_settings;
-    const std::array<const char*, 8> keywords{
-        "dbname",  "fallback_application_name", "client_encoding",  "target_session_attrs",
-        "options", "keepalives_idle",           "tcp_user_timeout", nullptr};
-    const std::array<const char*, 8> values{source.connection.c_str(),
-                                            source.application_name.c_str(),
-                                            "UTF8",
-                                            source.may_be_read_only ? "any" : "read-write",
-                                            settings.c_str(),
-                                            "30",
-                                            "30000",
-                                            nullptr};
+    // What comes later goes before what the connection string says, unless it is empty.
+    const std::array<const char*, 11> keywords{"dbname",
+                                               "fallback_application_name",
+                                               "client_encoding",
+                                               "target_session_attrs",
+                                               "options",
+                                               "keepalives_idle",
+                                               "tcp_user_timeout",
+                                               "host",
+                                               "hostaddr",
+                                               "port",
+                                               nullptr};
+    const std::array<const char*, 11> values{source.connection.c_str(),
+                                             source.application_name.c_str(),
+                                             "UTF8",
+                                             source.may_be_read_only ? "any" : "read-write",
+                                             settings.c_str(),
+                                             "30",
+                                             "30000",
+                                             host.c_str(),
+                                             address.c_str(),
+                                             port.c_str(),
+                                             nullptr};
     const auto deadline = Clock::now() + limit;
     Connection connection(Handle(PQconnectStartParams(keywords.data(), values.data(), 1), &PQfinish), stop);
     PGconn* const pg = connection.handle_.get();
@@ -135,12 +217,12 @@ DbResult<Connection> Connection::connect(const Source& source, const StopEvent* 
         if (waited == Waited::stopped)
             return connection.fail(DbError::Kind::stopped, "stopped while connecting to the database");
         if (waited == Waited::timed_out || waited == Waited::failed)
-            return DbError{
-                DbError::Kind::unreachable,
-                fmt::format("no answer from the database {} within {} s", connection.where(), limit.count() / 1000),
-                {},
-                {},
-                {}};
+            return DbError{DbError::Kind::unreachable,
+                           fmt::format("no answer from the database {} within {:.0f} s", connection.where(),
+                                       std::chrono::duration<double>(limit).count()),
+                           {},
+                           {},
+                           {}};
         polled = PQconnectPoll(pg);
     }
     if (polled == PGRES_POLLING_FAILED)

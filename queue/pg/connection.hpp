@@ -48,7 +48,8 @@ public:
     static constexpr auto connect_limit = std::chrono::seconds(10);
     static constexpr auto statement_limit = std::chrono::seconds(5);
 
-    // Connects to a server that takes writes; the session speaks UTF-8 and UTC.
+    // Connects to a server that takes writes; the session speaks UTF-8 and UTC. Of several servers each has its share
+    // of the limit.
     static DbResult<Connection> connect(const Source& source, const StopEvent* stop = nullptr,
                                         std::chrono::milliseconds limit = connect_limit);
 
@@ -69,6 +70,9 @@ private:
     using Handle = std::unique_ptr<pg_conn, void (*)(pg_conn*)>;
 
     Connection(Handle handle, const StopEvent* stop);
+    static DbResult<Connection> connect_to(const Source& source, const std::string& host, const std::string& address,
+                                           const std::string& port, const StopEvent* stop,
+                                           std::chrono::milliseconds limit);
     DbError fail(DbError::Kind kind, std::string text);
     DbResult<void> flush(Clock::time_point deadline);
     DbResult<Result> last_result(Clock::time_point deadline);

@@ -21,17 +21,17 @@ bool is_wrong(std::string_view text)
 }
 
 // A database that is there but wrong is an error to start with; one that is away is waited for.
-Result<void> check_database(const Options& options, const ServiceFile& file)
+Result<void> check_database(const ServiceFile& file)
 {
     auto connection = pg::Connection::connect({file.database.connection, "mailroom serve", {}, file.database.pooled});
     if (!connection && is_wrong(connection.error().text))
         return Error{pg::explain(connection.error())};
     if (!connection)
         return {}; // the dispatcher says so
-    auto fits = connect(options);
-    if (!fits)
-        return Error{fits.error().text};
-    return queue::check_installation(*fits, file.installation.name);
+    // Not by another connection: there may be none left.
+    if (auto fits = queue::check_schema(*connection); !fits)
+        return fits.error();
+    return queue::check_installation(*connection, file.installation.name);
 }
 
 } // namespace
@@ -56,7 +56,7 @@ int serve(const Options& options)
     if (!made)
         return complain(options, fmt::format("{}", fmt::join(made.error(), "\n  ")));
     notifier.status("looks for the database");
-    if (const auto fits = check_database(options, *file); !fits)
+    if (const auto fits = check_database(*file); !fits)
         return complain(options, fits.error().text);
 
     host::Service service(*std::move(made), read_file, notifier);

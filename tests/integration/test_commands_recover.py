@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-import receipts
+import reliability
 from erp import Erp, letter
 from misbehaving import MisbehavingServer
 from smtp_script import Reply, Script
@@ -83,7 +83,7 @@ def test_what_the_journal_knows_ends_and_the_rest_is_in_doubt(erp, mailroom, ser
         erp.wait_for(new, "sent")
         mailroom.run("doubt", "settle", "--all", "--not-sent", "--yes")
         erp.wait_for(waiting[6:], "sent")
-    taken = receipts.counted(server)
+    taken = reliability.taken(server)
     assert set(taken) == {*waiting, *since, new} and set(taken.values()) == {1}, "nothing lost, nothing twice"
     assert "recovered" in [event["event"] for event in erp.story(waiting[0])["events"]]
 
@@ -94,7 +94,7 @@ def test_with_all_journals_at_hand_what_they_do_not_name_goes_on(erp, mailroom, 
     assert (done["ended"], done["in_doubt"], done["waiting"]) == (6, 0, 4)
     with mailroom.daemon():
         erp.hurry_until(waiting[6:], "sent")
-    taken = receipts.counted(server)
+    taken = reliability.taken(server)
     assert set(taken) == {*waiting, *since} and set(taken.values()) == {1}
 
 

@@ -3,11 +3,10 @@
 import os
 
 import pytest
-import receipts
+import reliability
 from erp import Erp, letter
 from machine import wait_until
 from misbehaving import MisbehavingServer
-from reliability import record
 
 # Every place that a daemon comes by while it drains (the first test holds this list to the program), and whether a server may have a message by then.
 BEFORE = ["enrolled", "claim.taken", "claimed", "sorted", "content.read", "journal.carried", "composing", "opened.ehlo", "opened.starttls", "opened.tls", "opened.auth",
@@ -55,9 +54,7 @@ def sweep(erp, mailroom, server, crash_points, uids, point):
     wait_until(lambda: server.seen.open_connections == 0, 10, "the end of its connections")
     with mailroom.daemon():
         erp.wait_for(uids, "sent", timeout=40)
-    doubled, marked = receipts.check(erp, server, uids)
-    record(f"killed at {point}", lost=0, doubled=doubled, in_doubt=marked)
-    return doubled, marked
+    return reliability.doubled_and_marked(f"killed at {point}", erp, server, uids)
 
 
 @pytest.mark.parametrize("point", [point for point in BEFORE if everything or point in SHORT])
@@ -76,8 +73,8 @@ def test_once_its_outcome_is_known_a_message_does_not_come_twice(erp, mailroom, 
     mailroom.configure("dispatcher", connections=1)
     doubled, marked = sweep(erp, mailroom, server, crash_points, enqueue(erp, server), point)
     assert doubled <= marked <= 1, "another may have been begun meanwhile"
-    first = next(iter(receipts.counted(server)))
-    assert receipts.counted(server)[first] == 1
+    first = next(iter(reliability.taken(server)))
+    assert reliability.taken(server)[first] == 1
 
 
 @pytest.mark.parametrize("point", [point for point in TAKING_OVER if everything or point == "replay.marked"])
@@ -87,5 +84,5 @@ def test_a_death_while_taking_over_from_the_dead_is_taken_over_as_well(erp, mail
     crash_points.die_at(point)
     with mailroom.daemon():
         erp.wait_for(uids, "sent", timeout=40)
-    doubled, marked = receipts.check(erp, server, uids)
+    doubled, marked = reliability.doubled_and_marked(f"killed at {point} while taking over", erp, server, uids)
     assert doubled <= marked <= CONNECTIONS

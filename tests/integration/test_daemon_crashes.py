@@ -1,13 +1,11 @@
 """The daemon or the database dies while mail drains: everything arrives, and twice only what is marked as a possible duplicate."""
 
-import collections
-import re
-
 import pytest
 
-from erp import Erp, letter
+from erp import Erp
 from machine import wait_until
 from misbehaving import MisbehavingServer
+from reliability import all_is_well, nothing_is_marked, relay_and_enqueue
 
 MESSAGES = 4000
 
@@ -25,27 +23,8 @@ def server(certificates):
         yield running
 
 
-def enqueue(erp, server, count=MESSAGES):
-    erp.relay("ANNA", server)
-    return erp.enqueue_many([{"user": "ANNA", **letter(batch="run")}] * count)
-
-
-def all_arrived_and_doubles_are_marked(erp, server, uids):
-    """Compares what the server took with what the stories say of it. Returns how many arrived twice."""
-    taken = collections.Counter(re.search(rb"\r\nMessage-ID: <([0-9a-f-]{36})@", one.octets)[1].decode() for one in server.seen.messages)
-    assert sorted(taken) == sorted(uids), "none lost, none that nobody sent"
-    doubles = [uid for uid, times in taken.items() if times > 1]
-    marked = {row["uid"] for row in erp.database.rows("SELECT uid::text FROM mailroom.log WHERE doubts > 0")}
-    assert set(doubles) <= marked, "twice, and not marked"
-    assert all(erp.story(uid)["possible_duplicate"] is True for uid in doubles[:10])
-    unmarked = next(uid for uid in uids if uid not in marked)
-    assert erp.story(unmarked)["possible_duplicate"] is False
-    assert erp.database.value("SELECT count(*) FROM mailroom.log") == len(uids)
-    return len(doubles)
-
-
 def test_killing_the_daemon_twice_while_mail_drains_loses_none_and_marks_what_may_be_double(erp, mailroom, server):
-    uids = enqueue(erp, server)
+    uids = relay_and_enqueue(erp, server, MESSAGES)
     for enough in (300, 900):
         daemon = mailroom.start()
         server.wait_for(enough, timeout=60)
@@ -59,25 +38,33 @@ def test_killing_the_daemon_twice_while_mail_drains_loses_none_and_marks_what_ma
         if ("held", "in_doubt") in erp.states().values():
             mailroom.run("release", "--reason", "in_doubt", "--yes")
         erp.wait_for(uids, "sent", timeout=90)
-    all_arrived_and_doubles_are_marked(erp, server, uids)
+    all_is_well("the daemon is killed twice", erp, server, uids)
     story = erp.story(erp.database.value("SELECT uid::text FROM mailroom.log WHERE doubts > 0 LIMIT 1"))
     assert "lease_lost" in [event["event"] for event in story["events"]]
 
 
 def test_another_daemon_takes_over_from_one_that_was_killed(erp, mailroom, server):
-    uids = enqueue(erp, server, 600)
+    uids = relay_and_enqueue(erp, server, 600)
     with mailroom.daemon():
         victim = mailroom.start()
         server.wait_for(100, timeout=60)
         victim.kill()
         erp.hurry_until(uids, "sent", timeout=60)
-    all_arrived_and_doubles_are_marked(erp, server, uids)
+    all_is_well("the daemon is killed, another takes over", erp, server, uids)
+
+
+def test_suspects_go_one_after_the_other_without_a_pause(erp, mailroom, database, server):
+    uids = relay_and_enqueue(erp, server, 60)
+    database.rows("UPDATE mailroom.queue SET place_id = 1, crashes = 2")
+    with mailroom.daemon():
+        erp.wait_for(uids, "sent", timeout=20)
+    assert server.seen.most_connections == 1
 
 
 def test_a_database_that_crashes_while_mail_drains_ends_no_daemon_and_loses_nothing(erp, mailroom, database, server):
     """Nothing is marked either: the daemon kept what it knew and wrote it when the database was back within the lease."""
     mailroom.configure("dispatcher", lease="20s")
-    uids = enqueue(erp, server, 1500)
+    uids = relay_and_enqueue(erp, server, 1500)
     with mailroom.daemon() as daemon:
         for enough in (200, 600):
             server.wait_for(enough, timeout=60)
@@ -85,12 +72,11 @@ def test_a_database_that_crashes_while_mail_drains_ends_no_daemon_and_loses_noth
         wait_until(lambda: "sent" in {state for state, _ in erp.states().values()}, 30, "the database's return")
         erp.hurry_until(uids, "sent", timeout=90)
         assert daemon.running
-    doubles = all_arrived_and_doubles_are_marked(erp, server, uids)
-    assert doubles == 0 and erp.database.value("SELECT sum(doubts) FROM mailroom.log") == 0
+    assert all_is_well("the database crashes twice", erp, server, uids) == 0 and nothing_is_marked(erp)
 
 
 def test_a_database_that_is_away_at_the_start_is_waited_for(erp, mailroom, database, server):
-    uids = enqueue(erp, server, 5)
+    uids = relay_and_enqueue(erp, server, 5)
     database.cluster.stop()
     try:
         daemon = mailroom.start(ready="nothing new is sent")

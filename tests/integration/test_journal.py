@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-import receipts
+import reliability
 from erp import Erp, letter
 from machine import wait_until
 from misbehaving import MisbehavingServer
@@ -53,7 +53,7 @@ def test_after_a_kill_only_what_was_between_its_dot_and_its_reply_is_in_doubt_an
         assert time.monotonic() - began < 10, "work resumes on the same host, though the lease is 20 s"
         assert "journal_replayed" in daemon.log()
         erp.wait_for(uids, "sent", timeout=60)
-    doubled, marked = receipts.check(erp, server, uids)
+    doubled, marked = reliability.doubled_and_marked("killed in a drain, started again", erp, server, uids)
     assert doubled <= marked <= CONNECTIONS
     assert erp.database.value("SELECT max(crashes) FROM mailroom.queue") is None
 
@@ -109,7 +109,7 @@ def test_a_daemon_that_lives_takes_over_on_its_machine_without_waiting_for_the_l
         wait_until(lambda: erp.database.value("SELECT count(*) FROM mailroom.dispatcher") == 1, 15, "the burial")
         assert time.monotonic() - killed < 10, "long before its lease of 20 s is over"
         erp.wait_for(uids, "sent", timeout=60)
-    doubled, marked = receipts.check(erp, server, uids)
+    doubled, marked = reliability.doubled_and_marked("killed in a drain, another daemon on the machine", erp, server, uids)
     assert doubled <= marked <= CONNECTIONS
 
 
@@ -150,7 +150,7 @@ def test_after_the_machine_went_down_all_that_was_leased_is_in_doubt_but_what_th
     another_boot(mailroom)
     with mailroom.daemon():
         erp.wait_for(uids, "sent", timeout=60)
-    doubled, marked = receipts.check(erp, server, uids)
+    doubled, marked = reliability.doubled_and_marked("the machine went down, journal written", erp, server, uids)
     assert CONNECTIONS < marked <= leased and doubled <= CONNECTIONS
 
 
@@ -160,7 +160,7 @@ def test_a_journal_that_is_synced_is_believed_after_the_machine_went_down(erp, m
     another_boot(mailroom)
     with mailroom.daemon():
         erp.wait_for(uids, "sent", timeout=60)
-    doubled, marked = receipts.check(erp, server, uids)
+    doubled, marked = reliability.doubled_and_marked("the machine went down, journal synced", erp, server, uids)
     assert doubled <= marked <= CONNECTIONS
 
 
@@ -171,7 +171,7 @@ def test_marks_in_the_database_are_found_from_another_machine(erp, mailroom, ser
     mailroom.settings["journal"] = {"store": "file", "directory": str(mailroom.directory / "elsewhere")}
     with mailroom.daemon():
         erp.wait_for(uids, "sent", timeout=60)
-    doubled, marked = receipts.check(erp, server, uids)
+    doubled, marked = reliability.doubled_and_marked("killed, marks in the database, taken over elsewhere", erp, server, uids)
     assert doubled <= marked <= CONNECTIONS
 
 
@@ -182,7 +182,7 @@ def test_without_a_journal_all_that_it_had_is_in_doubt(erp, mailroom, server):
     leased = erp.database.value("SELECT count(*) FROM mailroom.queue WHERE state = 1")
     with mailroom.daemon():
         erp.wait_for(uids, "sent", timeout=60)
-    assert receipts.check(erp, server, uids)[1] == leased > CONNECTIONS
+    assert reliability.doubled_and_marked("killed without a journal", erp, server, uids)[1] == leased > CONNECTIONS
 
 
 def test_a_journal_of_another_database_is_left_alone(erp, mailroom, server):

@@ -141,7 +141,7 @@ class Dispatcher:
         self.beat()
         self.write()
         if self.claim_is_unknown and not self.unwritten and self.id is not None:
-            self.claim_is_unknown = self.database(lambda s: s.run("hand_back", self.id, 0)) is None
+            self.claim_is_unknown = self.database(lambda s: self.world.store.hand_back(self.id, s)) is None
         self.upkeep()
         if self.id is None or self.unwritten or self.claim_is_unknown or time.monotonic() > self.trusted_until:
             self.world.over.wait(0.05)

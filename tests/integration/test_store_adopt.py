@@ -44,7 +44,7 @@ def test_adopting_holds_all_that_waits_and_takes_it_from_who_had_leased_it(copy,
     with contextlib.closing(erp.database.connect()) as connection:
         session = Session(connection)
         dispatcher = session.run("register", "production", 1, "test", None, 3_600_000, "none")[0]["id"]
-        [leased] = session.run("claim", dispatcher, [0], [1], [1], [0])
+        [leased] = session.run("claim", dispatcher, [0], [1], [1], [0], 0)
         version = erp.database.value("SELECT settings_version FROM mailroom.installation")
         assert copy.json("adopt") == {"installation": "copy", "previous": "test", "held": 3}
         assert session.run("complete", dispatcher, f'[{{"id": {leased["id"]}, "lease_no": {leased["lease_no"]}, "outcome": "sent", "counted": 1}}]') == []

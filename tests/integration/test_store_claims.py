@@ -23,7 +23,7 @@ def test_a_claim_leases_due_messages_only(store):
 
 def test_a_claim_takes_a_share_of_each_lane_and_the_oldest_of_each(store):
     sent = {lane: [store.producer.enqueue(lane=lane) for _ in range(3)] for lane in ("urgent", "normal", "bulk")}
-    claimed = store.worker.run("claim", store.dispatcher(), [0, 0, 0], [0, 1, 2], [2, 1, 0], [0, 0, 0])
+    claimed = store.worker.run("claim", store.dispatcher(), [0, 0, 0], [0, 1, 2], [2, 1, 0], [0, 0, 0], 0)
     assert uids(claimed) == {*sent["urgent"][:2], sent["normal"][0]}
 
 

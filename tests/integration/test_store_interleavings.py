@@ -92,11 +92,25 @@ def test_what_is_handed_back_waits_for_a_claim_that_is_under_way(store):
     dispatcher, lost = store.dispatcher(), store.session("worker")
     lost.begin()
     assert len(store.claim(dispatcher, session=lost)) == 1
-    with store.blocked(store.worker, lambda: store.worker.run("hand_back", dispatcher, 0)) as later:
+    with store.blocked(store.worker, lambda: store.hand_back(dispatcher)) as later:
         lost.commit()
-        assert list(later.result()[0].values()) == [1, 0]
+        assert later.result() == (1, 0)
     row = store.queue(uid)
     assert (row["state"], row["lease_owner"], row["lease_no"]) == (0, None, 1)
+
+
+def test_a_claim_and_a_hand_back_that_arrive_after_a_later_hand_back_do_nothing(store):
+    """They were given up and were still in the network. What such a claim took nobody would know of, and such a hand-back would give away what is
+    being sent."""
+    uid = store.producer.enqueue()
+    dispatcher = store.dispatcher()
+    assert store.worker.row("hand_back", dispatcher, 0, 0) == (0, 0, 1, False)
+    assert store.worker.run("claim", dispatcher, [0], [1], [5], [0], 0) == []
+    [message] = store.worker.run("claim", dispatcher, [0], [1], [5], [0], 1)
+    assert store.worker.row("hand_back", dispatcher, 0, 0) == (0, 0, 1, True)
+    row = store.queue(uid)
+    assert (row["state"], row["lease_owner"], row["lease_no"]) == (1, dispatcher, message["lease_no"])
+    assert store.worker.row("hand_back", dispatcher, 0, 1) == (1, 0, 2, False), "with what it was told it works"
 
 
 def test_a_claim_under_way_keeps_its_dispatcher_from_being_buried(store):

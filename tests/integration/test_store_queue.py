@@ -21,7 +21,7 @@ def many(store, count):
 def test_expired_messages_end_wherever_they_wait(store):
     dispatcher = store.dispatcher()
     waiting, scheduled, held, alive = (store.producer.enqueue(**fields) for fields in ({}, {"not_before": "2999-01-01T00:00:00Z"}, {"lane": "urgent"}, {}))
-    [message] = store.worker.run("claim", dispatcher, [0], [0], [1], [0])
+    [message] = store.worker.run("claim", dispatcher, [0], [0], [1], [0], 0)
     suspend(store.worker, dispatcher, store.version, suspension(message, "held", place_id=store.place()))
     store.root.rows(PAST, [waiting, scheduled, held])
     assert len(store.worker.run("expire", 1000, None)) == 3
@@ -299,7 +299,7 @@ def full_store(quick_postgres, migrated):
     store.close()
 
 
-RANGES = [0, 0, 0], [0, 1, 2], [16, 8, 4], [0, 0, 0]  # of a claim: sixteen urgent, eight normal, four bulk, to be sorted
+RANGES = [0, 0, 0], [0, 1, 2], [16, 8, 4], [0, 0, 0], 0  # of a claim: sixteen urgent, eight normal, four bulk, to be sorted
 
 
 @pytest.mark.parametrize("name, parameters, index", [
@@ -330,7 +330,7 @@ BATCH = 200
 def batch(name, ids):
     """The parameters of a claim of so many, or of the outcomes of these messages under the first dispatcher's first leases."""
     if name == "claim":
-        return 1, [0, 0, 0], [0, 1, 2], [len(ids)] * 3, [0] * 3
+        return 1, [0, 0, 0], [0, 1, 2], [len(ids)] * 3, [0] * 3, 0
     given = [{"id": id, "lease_no": 1, "event": "deferred", "place_id": 0, "delay_ms": 0, "counted": 1, "doubtful": 0, "outcome": "sent", "started_us": 0}
              for id in ids]
     return 1, *([1] if name == "suspend" else []), json.dumps(given)

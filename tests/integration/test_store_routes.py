@@ -41,7 +41,7 @@ def test_one_claim_takes_from_several_places_and_as_much_of_each_lane_as_was_ask
     at_one = parked(store, one, 3, lane="urgent")
     at_other = parked(store, other, 3)
     unsorted = [store.producer.enqueue(lane="bulk") for _ in range(3)]
-    claimed = store.worker.run("claim", dispatcher, [one, other, 0, 0], [0, 1, 1, 2], [2, 1, 5, 3], [0, 0, 0, 0])
+    claimed = store.worker.run("claim", dispatcher, [one, other, 0, 0], [0, 1, 1, 2], [2, 1, 5, 3], [0, 0, 0, 0], 0)
     assert in_order(claimed) == at_one[:2] + at_other[:1] + unsorted
     assert {(message["place_id"], message["lane"]) for message in claimed} == {(one, 0), (other, 1), (0, 2)}
 
@@ -59,7 +59,7 @@ def test_a_claim_starts_at_its_low_water_mark(store):
 def test_a_claim_of_no_ranges_and_one_that_wants_none_take_none(store):
     store.producer.enqueue()
     dispatcher = store.dispatcher()
-    assert store.worker.run("claim", dispatcher, [], [], [], []) == [] and store.claim(dispatcher, 0) == []
+    assert store.worker.run("claim", dispatcher, [], [], [], [], 0) == [] and store.claim(dispatcher, 0) == []
 
 
 def test_two_dispatchers_share_what_is_parked(store):
@@ -400,10 +400,10 @@ def test_a_dispatcher_that_knows_of_nothing_hands_all_back_to_where_it_was(store
     dispatcher, other, route = store.dispatcher(), store.dispatcher(), store.route()
     [at_route] = parked(store, route)
     unsorted, others = store.producer.enqueue(), store.producer.enqueue(lane="bulk")
-    store.worker.run("claim", other, [0], [2], [1], [0])
+    store.worker.run("claim", other, [0], [2], [1], [0], 0)
     store.claim(dispatcher, places=[0, route])
     before = store.queue(at_route)["run_at"]
-    assert store.worker.row("hand_back", dispatcher, 0) == (2, 0)
+    assert store.hand_back(dispatcher) == (2, 0)
     assert places(store, at_route, unsorted) == [route, 0] and store.queue(others)["lease_owner"] == other
     row = store.queue(at_route)
     assert (row["state"], row["lease_owner"], row["run_at"], row["lease_no"], row["dated_at"]) == (0, None, before, 2, None)
@@ -427,7 +427,7 @@ def full_routes(quick_postgres, migrated):
 
 def test_a_claim_of_five_ranges_touches_these_only(full_routes):
     store, found = full_routes
-    ranges = [found[0], found[2], found[3], found[4], 0], [1, 1, 1, 1, 1], [8, 8, 100, 4, 256], [0] * 5
+    ranges = [found[0], found[2], found[3], found[4], 0], [1, 1, 1, 1, 1], [8, 8, 100, 4, 256], [0] * 5, 0
     nodes = plan(store.worker, "claim", 1, *ranges, options="FORMAT JSON, ANALYZE, BUFFERS")
     [scan] = [node for node in nodes if node.get("Index Name") == "queue_order"]
     claimed = 8 + 8 + 10 + 4

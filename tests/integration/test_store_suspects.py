@@ -169,7 +169,7 @@ def test_what_comes_back_cancelled_is_not_tried_again(store, event):
 def test_what_a_dispatcher_loses_cancelled_is_not_tried_again(store, reaper, doubt, how):
     dispatcher, message = cancelled(store)
     if how == "handed back":
-        store.worker.run("hand_back", dispatcher, 0)
+        store.hand_back(dispatcher)
     else:
         store.beaten(dispatcher, "2 hours")
         assert store.reap(reaper, doubt) == (1, 0)

@@ -5,7 +5,7 @@ import time
 
 import chaos
 import pytest
-import receipts
+import reliability
 from erp import Erp
 from machine import wait_until
 from misbehaving import MisbehavingServer
@@ -72,7 +72,7 @@ def test_nothing_is_lost_and_limits_hold_whoever_dies(erp, mailroom, server, lim
         return all(states[uid] == ("sent", "") for uid in uids)
 
     wait_until(left_to_the_operator, 120, "the end of what was enqueued", every=1)
-    taken = receipts.counted(server)
+    taken = reliability.taken(server)
     marked = {row["uid"] for row in erp.database.rows("SELECT uid::text FROM mailroom.log WHERE doubts > 0")}
     assert set(taken) == set(uids), f"lost: {len(set(uids) - set(taken))}"
     doubled = {uid for uid, times in taken.items() if times > 1}
@@ -80,7 +80,7 @@ def test_nothing_is_lost_and_limits_hold_whoever_dies(erp, mailroom, server, lim
     times = limited.script.arrivals
     assert len(times) > SECONDS, "the limited account sent as well"
     assert busiest(times, 60) <= A_MINUTE and limited.seen.most_connections <= CONNECTIONS
-    limited_taken = receipts.counted(limited)
+    limited_taken = reliability.taken(limited)
     assert {uid for uid, count in limited_taken.items() if count > 1} <= marked and set(limited_taken) <= set(limited_uids)
     assert spared.running
     memory, files, table = watched.growth()

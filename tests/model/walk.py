@@ -76,7 +76,7 @@ class Walk:
             claimed = [row for row in store.claim(self._of(slot.id), places=[self.places[before.row.place]]) if row["uid"] == self.uid]
             assert len(claimed) == 1, f"not claimed: {self.told}"
         elif name == "hands back":
-            store.worker.run("hand_back", self._of(slot.id), 0)
+            store.hand_back(self._of(slot.id))
         elif name == "writes the outcome":
             self._write(before, after, slot.job)
         elif name == "keeps the late outcome" and slot.job.outcome not in worlds.NOT_TOLD:

@@ -159,11 +159,19 @@ class Store:
     def place(self, key="hold/one", owners=(), self_releasing=True, session=None):
         return (session or self.worker).run("place", key, key.split("/")[0], "subject", "remedy", json.dumps(list(owners)), self_releasing)[0]["id"]
 
+    def handed_back(self, dispatcher, session=None):
+        """How often it did."""
+        return (session or self.root).value("SELECT coalesce(max(handed_back), 0) FROM mailroom.dispatcher WHERE id = %s", dispatcher)
+
+    def hand_back(self, dispatcher, session=None):
+        """What it knows nothing of: (how many, how many are left)."""
+        return (session or self.worker).row("hand_back", dispatcher, 0, self.handed_back(dispatcher, session))[:2]
+
     def claim(self, dispatcher, limit=256, session=None, places=(0,), since=0):
         """Up to `limit` of each lane of each place; `since`: from which run_at on, in microseconds."""
         ranges = [(place, lane) for place in places for lane in range(3)]
         return (session or self.worker).run("claim", dispatcher, [place for place, _ in ranges], [lane for _, lane in ranges], [limit] * len(ranges),
-                                            [since] * len(ranges))
+                                            [since] * len(ranges), self.handed_back(dispatcher, session))
 
     def route(self, key="smtp/mail.example.test:587/erp", owner="general", limited=False, session=None):
         return (session or self.worker).run("route", key, key, owner, limited)[0]["id"]

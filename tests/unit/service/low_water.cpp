@@ -75,6 +75,15 @@ TEST(LowWater, LooksAtAllAgainOnlyLaterWhenALookGotNoAnswer)
     EXPECT_EQ(since(low_water, start + seconds(6)), epoch + seconds(30));
 }
 
+TEST(LowWater, LooksAtAllAtOnceWhenMuchMayHaveBeenPutInFrontOfIt)
+{
+    LowWater low_water;
+    since(low_water, start);
+    low_water.claimed({at(seconds(30))}, start, start + seconds(4));
+    low_water.look_at_all();
+    EXPECT_EQ(since(low_water, start + seconds(5)), epoch);
+}
+
 TEST(LowWater, SinksToWhatAWholeLookFoundInFrontOfIt)
 {
     LowWater low_water;
