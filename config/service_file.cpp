@@ -267,9 +267,8 @@ private:
 };
 
 using Policies = std::vector<std::pair<std::string_view, DoubtPolicy>>;
-const Policies doubt_policies{{"resend_once", DoubtPolicy::resend_once},
-                              {"hold", DoubtPolicy::hold},
-                              {"look_up", DoubtPolicy::look_up}};
+const Policies doubt_policies{
+    {"resend_once", DoubtPolicy::resend_once}, {"hold", DoubtPolicy::hold}, {"look_up", DoubtPolicy::look_up}};
 constexpr auto longest_doubt = std::chrono::hours(168);
 
 void read_exception(const toml::table& table, const std::string& name, const std::string& within,
@@ -281,7 +280,8 @@ void read_exception(const toml::table& table, const std::string& name, const std
     keys.refuse_the_rest();
 }
 
-// What differs from [doubt]: [doubt.mass], [doubt.account."billing@example.com"]. What is not said there is as in [doubt].
+// What differs from [doubt]: [doubt.mass], [doubt.account."billing@example.com"]. What is not said there is as in
+// [doubt].
 void read_exceptions(const toml::table& file, Section& keys, ServiceFile::Doubt& doubt, Problems& problems,
                      const std::string& path)
 {
@@ -419,9 +419,8 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         if (problems.size() == before)
             settle_target(keys, file.log);
     });
-    const std::vector<std::string> sections{"installation", "database", "secrets", "tls",       "smtp",
-                                            "dispatcher",   "retry",    "doubt",   "journal",   "retention",
-                                            "log"};
+    const std::vector<std::string> sections{"installation", "database", "secrets", "tls",       "smtp", "dispatcher",
+                                            "retry",        "doubt",    "journal", "retention", "log"};
     for (const auto& [key, node] : root) {
         const std::string name(key.str());
         if (std::ranges::find(sections, name) == sections.end())

@@ -12,8 +12,8 @@ constexpr auto recovery_limit = std::chrono::minutes(10); // ours: the whole que
 Error failed(const pg::DbError& error)
 {
     if (error.sqlstate == "42501") // insufficient_privilege
-        return Error{fmt::format("recover: {}. Run it as the database's owner: --database 'host=... dbname=... user=...'",
-                                 error.text)};
+        return Error{fmt::format(
+            "recover: {}. Run it as the database's owner: --database 'host=... dbname=... user=...'", error.text)};
     return Error{fmt::format("recover: {}", pg::explain(error))};
 }
 
@@ -27,8 +27,9 @@ std::string array_of(const std::vector<std::string>& objects)
 
 Result<Recovered> recover_in_transaction(pg::Connection& connection, const Recovery& recovery, const PlaceOfHold& doubt)
 {
-    auto living = connection.run({"", "SELECT string_agg(format('dispatcher %s on %s', id, host), ', ') FROM mailroom.dispatcher "
-                                      "WHERE beat_at + lease > clock_timestamp()"});
+    auto living =
+        connection.run({"", "SELECT string_agg(format('dispatcher %s on %s', id, host), ', ') FROM mailroom.dispatcher "
+                            "WHERE beat_at + lease > clock_timestamp()"});
     if (!living)
         return failed(living.error());
     if (!living->text(0, 0).empty())

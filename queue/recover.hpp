@@ -31,6 +31,7 @@ struct Recovered {
 enum class Effect { none, lasting }; // none: it is undone at once, only to count
 
 // Error also where a dispatcher still lives.
-Result<Recovered> recover(pg::Connection& connection, const Recovery& recovery, const PlaceOfHold& doubt, Effect effect);
+Result<Recovered> recover(pg::Connection& connection, const Recovery& recovery, const PlaceOfHold& doubt,
+                          Effect effect);
 
 } // namespace mailroom::queue

@@ -297,9 +297,9 @@ pg::DbResult<std::string> identity_of_database(pg::Connection& connection)
 
 pg::DbResult<NewestNumbers> newest_numbers(pg::Connection& connection)
 {
-    auto rows = connection.run(
-        {"", "SELECT d.last_value, m.last_value, i.identity::text FROM mailroom.dispatcher_id_seq d "
-             "CROSS JOIN mailroom.queue_id_seq m CROSS JOIN mailroom.installation i"});
+    auto rows =
+        connection.run({"", "SELECT d.last_value, m.last_value, i.identity::text FROM mailroom.dispatcher_id_seq d "
+                            "CROSS JOIN mailroom.queue_id_seq m CROSS JOIN mailroom.installation i"});
     if (!rows)
         return rows.error();
     return NewestNumbers{rows->number(0, 0), rows->number(0, 1), std::string(rows->text(0, 2))};

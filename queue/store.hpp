@@ -150,7 +150,7 @@ pg::DbResult<void> keep_late(pg::Connection& connection, const std::vector<std::
 struct Mark {
     MessageId id = 0;
     std::int32_t lease_no = 0;
-    bool is_begun = false;                                 // octets that commit it may have gone out; else it was only worked on
+    bool is_begun = false; // octets that commit it may have gone out; else it was only worked on
     std::optional<std::chrono::milliseconds> resend_after; // if so, and nobody learns more; none: an operator decides
 };
 // At most max_batch at a time.

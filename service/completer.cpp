@@ -62,8 +62,7 @@ Completer::Completer(const boost::asio::any_io_executor& executor, queue::Databa
 
 void Completer::end(queue::DispatcherId dispatcher, const queue::Ending& ending)
 {
-    endings_.push_back(
-        {dispatcher, ending.id, ending.lease_no, ending.uid, 0, ending.outcome, queue::to_json(ending)});
+    endings_.push_back({dispatcher, ending.id, ending.lease_no, ending.uid, 0, ending.outcome, queue::to_json(ending)});
     journal_.ended(dispatcher, ending.id, ending.lease_no, endings_.back().json);
     crash_point("outcome.known");
     came();
@@ -223,8 +222,8 @@ boost::asio::awaitable<bool> Completer::keep_late()
         co_return false;
     }
     for (const Due& due : late) {
-        log::write(LogLevel::warning, "late_outcome", fmt::format("its outcome \"{}\" came after its lease was lost", due.what),
-                   {{"uid", due.uid}});
+        log::write(LogLevel::warning, "late_outcome",
+                   fmt::format("its outcome \"{}\" came after its lease was lost", due.what), {{"uid", due.uid}});
         settle(due);
     }
     co_return true;

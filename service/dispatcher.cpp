@@ -62,10 +62,10 @@ std::unique_ptr<Journal> make_journal(const boost::asio::any_io_executor& execut
     case JournalStore::file: {
         const auto outlives = setup.file.journal.sync == JournalSync::machine ? FileJournal::Setup::Outlives::machine
                                                                               : FileJournal::Setup::Outlives::process;
-        return std::make_unique<FileJournal>(executor,
-                                             FileJournal::Setup{setup.journal_folder, outlives, setup.file.journal.keep,
-                                                                setup.host, MAILROOM_VERSION},
-                                             events);
+        return std::make_unique<FileJournal>(
+            executor,
+            FileJournal::Setup{setup.journal_folder, outlives, setup.file.journal.keep, setup.host, MAILROOM_VERSION},
+            events);
     }
     case JournalStore::database:
         return std::make_unique<DatabaseJournal>(executor, source_of(setup.file));
@@ -114,16 +114,15 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
       journal_(make_journal(io.get_executor(), setup_, events_)),
       inheritance_(setup_.file.journal.store == JournalStore::file ? setup_.journal_folder : "", events_),
       completer_(io.get_executor(), write_lane_, places_, events_, *journal_),
-      enrollment_(
-          io.get_executor(), beat_lane_,
-          {setup_.host, ::getpid(), MAILROOM_VERSION, setup_.key ? setup_.key->id() : "", setup_.file.dispatcher.lease,
-           journal_->marks()},
-          setup_.file.installation.name, inheritance_, *journal_, events_,
-          [this] {
-              low_water_.look_at_all(); // also after a trouble, in which messages were put back
-              claim_wakeup_.wake();
-              upkeep_.soon();
-          }),
+      enrollment_(io.get_executor(), beat_lane_,
+                  {setup_.host, ::getpid(), MAILROOM_VERSION, setup_.key ? setup_.key->id() : "",
+                   setup_.file.dispatcher.lease, journal_->marks()},
+                  setup_.file.installation.name, inheritance_, *journal_, events_,
+                  [this] {
+                      low_water_.look_at_all(); // also after a trouble, in which messages were put back
+                      claim_wakeup_.wake();
+                      upkeep_.soon();
+                  }),
       courier_({read_lane_, upkeep_lane_, transport, completer_, places_, events_, *journal_,
                 setup_.key ? &*setup_.key : nullptr, setup_.file.installation.domain, policy_of(setup_.file),
                 rules::DoubtRules(setup_.file.doubt),

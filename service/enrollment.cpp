@@ -176,8 +176,9 @@ void Enrollment::trouble(const pg::DbError& error)
 void Enrollment::trouble(std::optional<EventKind> what, std::string why)
 {
     tell_another_reason(what, why);
-    for (const EventKind kind : {EventKind::database_away, EventKind::database_read_only, EventKind::database_refuses,
-                                 EventKind::installation_differs, EventKind::key_elsewhere, EventKind::database_restored}) {
+    for (const EventKind kind :
+         {EventKind::database_away, EventKind::database_read_only, EventKind::database_refuses,
+          EventKind::installation_differs, EventKind::key_elsewhere, EventKind::database_restored}) {
         if (kind == what)
             events_.raise({kind, {}, "nothing new is sent: " + why, {}});
         else

@@ -252,9 +252,8 @@ void add_recover_command(CLI::App& app, Options& options, Action& chosen)
 {
     static commands::Recovering recovering;
     CLI::App* const recover =
-        command(app, "recover",
-                "After a restore from a backup: what was sent since is not sent again, or is in doubt", options, chosen,
-                [&] { return commands::recover(options, recovering); });
+        command(app, "recover", "After a restore from a backup: what was sent since is not sent again, or is in doubt",
+                options, chosen, [&] { return commands::recover(options, recovering); });
     recover
         ->add_option("--journals", recovering.journals,
                      "Folder of journals; one for each machine that served the database. Default: that of the settings "

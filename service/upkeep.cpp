@@ -148,12 +148,13 @@ boost::asio::awaitable<void> Upkeep::reap(queue::DispatcherId id)
         moved_();
     }
     if (messages > 0)
-        events_.raise({rules::EventKind::dispatcher_died,
-                       dispatchers,
-                       fmt::format("{} died or was cut off with {} in hand: {} in doubt, {} of them held for an operator; "
-                                   "the rest had not begun and goes on",
-                                   dispatchers, count_of(messages, "message"), messages - untried, for_operator),
-                       {}});
+        events_.raise(
+            {rules::EventKind::dispatcher_died,
+             dispatchers,
+             fmt::format("{} died or was cut off with {} in hand: {} in doubt, {} of them held for an operator; "
+                         "the rest had not begun and goes on",
+                         dispatchers, count_of(messages, "message"), messages - untried, for_operator),
+             {}});
 }
 
 boost::asio::awaitable<void> Upkeep::expire()

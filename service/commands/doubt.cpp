@@ -23,7 +23,8 @@ void print_doubt(const json::value& doubt)
         fmt::print("  by {} at {}, from {}: {}\n", text_at(doubt, "account"), server, text_at(doubt, "from"),
                    text_at(doubt, "reply"));
     fmt::print("  Message-ID <{}@...>, to {}{}\n", text_at(doubt, "uid"), text_at(doubt, "to"),
-               number_at(doubt, "recipients") > 1 ? fmt::format(" and {} more", number_at(doubt, "recipients") - 1) : "");
+               number_at(doubt, "recipients") > 1 ? fmt::format(" and {} more", number_at(doubt, "recipients") - 1)
+                                                  : "");
 }
 
 } // namespace

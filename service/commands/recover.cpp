@@ -1,6 +1,7 @@
 // After a restore from a backup: what was sent since must not be sent again. What journals know ends or goes on; what
 // they do not is in doubt, for an operator.
 #include "queue/recover.hpp"
+
 #include "service/commands/commands.hpp"
 #include "service/commands/filter.hpp"
 #include "service/host/journal_folder.hpp"
@@ -54,11 +55,12 @@ int report(const Options& options, const queue::Recovered& result, const journal
                     {"problems", json::array(memory.problems.begin(), memory.problems.end())}});
         return Exit::ok;
     }
-    print_result(result, is_count ? Words{"would end, because a journal knows how", "would be in doubt, for an operator",
-                                          "would go on"}
+    print_result(result, is_count ? Words{"would end, because a journal knows how",
+                                          "would be in doubt, for an operator", "would go on"}
                                   : Words{"ended, because a journal knows how", "in doubt, for an operator", "go on"});
     if (!is_count && result.in_doubt > 0)
-        fmt::print("next: `mailroom doubt list`, ask the recipients or the mail servers, and `mailroom doubt settle`\n");
+        fmt::print(
+            "next: `mailroom doubt list`, ask the recipients or the mail servers, and `mailroom doubt settle`\n");
     return Exit::ok;
 }
 
@@ -89,8 +91,9 @@ int recover(const Options& options, const Recovering& recovering)
     for (const std::string& problem : memory.problems)
         fmt::print(stderr, "mailroom: {}\n", problem);
     if (recovering.is_complete && (memory.files == 0 || !memory.problems.empty()))
-        return complain(options, "not all journals were read, so they cannot be said to be complete; without --complete "
-                                 "what they do not name is in doubt");
+        return complain(options,
+                        "not all journals were read, so they cannot be said to be complete; without --complete "
+                        "what they do not name is in doubt");
     memory.recovery.is_complete = recovering.is_complete;
     const queue::PlaceOfHold doubt = place_of_hold(doubt_hold());
     if (recovering.consent != Consent::given) {

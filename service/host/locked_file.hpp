@@ -1,5 +1,5 @@
-// A file that one process appends to, and whose lock says that this process lives: the system drops it with the process,
-// however that ends. What one append wrote, survives the process; what sync() confirmed, survives the machine.
+// A file that one process appends to, and whose lock says that this process lives: the system drops it with the
+// process, however that ends. What one append wrote, survives the process; what sync() confirmed, survives the machine.
 #pragma once
 
 #include <boost/system/result.hpp>
@@ -25,7 +25,7 @@ public:
 
     // All of it, or an error. What an error left is set apart from what comes next by an end of line.
     std::error_code append(std::string_view octets);
-    std::error_code sync() const;                     // from any thread
+    std::error_code sync() const;                       // from any thread
     std::error_code rename_to(const std::string& path); // still locked
     boost::system::result<std::string, std::error_code> read_all() const;
 

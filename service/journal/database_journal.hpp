@@ -1,6 +1,6 @@
-// The journal in the database itself, for machines without a disk that lasts: a message is marked before the octets that
-// may commit it go, many messages with one statement. Costs each message the time of a transaction; whoever takes the
-// messages of a dead dispatcher finds the marks, on whatever machine.
+// The journal in the database itself, for machines without a disk that lasts: a message is marked before the octets
+// that may commit it go, many messages with one statement. Costs each message the time of a transaction; whoever takes
+// the messages of a dead dispatcher finds the marks, on whatever machine.
 #pragma once
 
 #include "queue/database_lane.hpp"

@@ -72,10 +72,8 @@ FileJournal::~FileJournal() = default;
 
 Result<void> FileJournal::enrolled(const queue::Enrolled& enrolment)
 {
-    header_ = journal::Header{enrolment.id,     enrolment.token,
-                              enrolment.database, host::boot_id(),
-                              sync_ != nullptr, setup_.host,
-                              ::getpid(),       setup_.version};
+    header_ = journal::Header{enrolment.id,     enrolment.token, enrolment.database, host::boot_id(),
+                              sync_ != nullptr, setup_.host,     ::getpid(),         setup_.version};
     number_ = 0;
     return begin_part();
 }

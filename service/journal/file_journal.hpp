@@ -1,5 +1,5 @@
-// The journal in files of a folder: one for each enrolment, and the next when one is large. A file is done with when the
-// database has all that became of its messages; it is kept for a while, for a database that has to be restored
+// The journal in files of a folder: one for each enrolment, and the next when one is large. A file is done with when
+// the database has all that became of its messages; it is kept for a while, for a database that has to be restored
 // (commands/recover). Written by the thread of the coroutines: a few octets that the system takes into its memory.
 #pragma once
 
@@ -20,7 +20,7 @@ namespace mailroom {
 
 class FileJournal final : public Journal {
 public:
-    static constexpr std::uint64_t largest = 4U * 1024 * 1024;  // octets of a file, then the next one begins; ours
+    static constexpr std::uint64_t largest = 4U * 1024 * 1024; // octets of a file, then the next one begins; ours
 
     struct Setup {
         std::string folder;

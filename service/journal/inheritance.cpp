@@ -32,13 +32,15 @@ pg::DbResult<std::string> Inheritance::proof_of_restore(pg::Connection& connecti
 void Inheritance::tell(const journal::Replay& replay)
 {
     for (const auto& one : replay.done) {
-        std::string text = fmt::format("the journal of dispatcher {}, which died, had {} outcomes and {} messages whose "
-                                       "outcome nobody knows",
-                                       one.dispatcher, one.outcomes, one.begun);
+        std::string text =
+            fmt::format("the journal of dispatcher {}, which died, had {} outcomes and {} messages whose "
+                        "outcome nobody knows",
+                        one.dispatcher, one.outcomes, one.begun);
         if (one.was_late)
             text += "; others had taken its messages before";
         else if (!one.is_complete)
-            text += "; all else that it had is in doubt too, because the machine itself went down or the journal has gaps";
+            text +=
+                "; all else that it had is in doubt too, because the machine itself went down or the journal has gaps";
         log::info("journal_replayed", "{}", text);
     }
     if (replay.problems.empty())

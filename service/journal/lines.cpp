@@ -68,8 +68,7 @@ bool read_begun(std::string_view rest, Recollection& recollection)
         return false;
     Remembered& message = recollection.messages[lease];
     message.is_begun = true;
-    message.resend_after =
-        resend_after >= 0 ? std::optional(std::chrono::milliseconds(resend_after)) : std::nullopt;
+    message.resend_after = resend_after >= 0 ? std::optional(std::chrono::milliseconds(resend_after)) : std::nullopt;
     return true;
 }
 
@@ -109,9 +108,14 @@ bool read_line(std::string_view line, Recollection& recollection)
 
 std::string line_of(const Header& header)
 {
-    const json::object object{{"dispatcher", header.dispatcher}, {"token", header.token}, {"database", header.database},
-                              {"boot", header.boot},             {"synced", header.is_synced}, {"host", header.host},
-                              {"pid", header.pid},               {"version", header.version}};
+    const json::object object{{"dispatcher", header.dispatcher},
+                              {"token", header.token},
+                              {"database", header.database},
+                              {"boot", header.boot},
+                              {"synced", header.is_synced},
+                              {"host", header.host},
+                              {"pid", header.pid},
+                              {"version", header.version}};
     return fmt::format("{}{}\n", magic, json::serialize(object));
 }
 

@@ -1,5 +1,6 @@
-// What a journal has in its lines, written and read back. Pure. One file is of one enrolment of one dispatcher; a message
-// has a line when it is taken to be sent, one before the octets that may commit it, and one with what became of it.
+// What a journal has in its lines, written and read back. Pure. One file is of one enrolment of one dispatcher; a
+// message has a line when it is taken to be sent, one before the octets that may commit it, and one with what became of
+// it.
 #pragma once
 
 #include "config/error.hpp"
@@ -32,7 +33,7 @@ std::string line_of(const Header& header);
 std::string carried_line(const queue::Claimed& message);
 // resend_after: if nobody learns what became of it; none: an operator decides.
 std::string begun_line(const queue::Claimed& message, std::optional<std::chrono::milliseconds> resend_after);
-std::string ended_line(std::string_view ending);                                    // JSON of queue::Ending
+std::string ended_line(std::string_view ending);                                       // JSON of queue::Ending
 std::string put_back_line(std::int64_t settings_version, std::string_view suspension); // JSON of queue::Suspension
 
 // A message under one lease.

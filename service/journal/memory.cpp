@@ -22,7 +22,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t newest_files = 2;   // that a proof looks at, ours: a start is not to read days of mail
+constexpr std::size_t newest_files = 2;    // that a proof looks at, ours: a start is not to read days of mail
 constexpr std::size_t newest_leases = 500; // of these, which are looked for in the queue
 
 Result<Recollection> recollection_of(const std::string& path)

@@ -26,8 +26,8 @@ pg::DbResult<void> in_batches(const Texts& all, Write write)
 {
     for (std::size_t at = 0; at < all.size(); at += queue::max_batch) {
         const auto end = std::min<std::size_t>(at + queue::max_batch, all.size());
-        if (pg::DbResult<void> done = write(Texts(all.begin() + static_cast<std::ptrdiff_t>(at),
-                                                  all.begin() + static_cast<std::ptrdiff_t>(end)));
+        if (pg::DbResult<void> done = write(
+                Texts(all.begin() + static_cast<std::ptrdiff_t>(at), all.begin() + static_cast<std::ptrdiff_t>(end)));
             !done)
             return done;
     }
@@ -104,7 +104,9 @@ pg::DbResult<bool> write_what_is_known(pg::Connection& connection, const Recolle
     for (const auto& [version, suspensions] : known.suspensions) {
         auto put_back = write_outcomes(
             suspensions,
-            [&, version = version](const Texts& batch) { return queue::suspend(connection, dispatcher, version, batch); },
+            [&, version = version](const Texts& batch) {
+                return queue::suspend(connection, dispatcher, version, batch);
+            },
             late);
         if (!put_back || !*put_back)
             return put_back;
@@ -165,8 +167,7 @@ pg::DbResult<std::optional<Replayed>> replay_one(pg::Connection& connection, con
             return std::optional<Replayed>();
     }
     replayed.outcomes = static_cast<int>(recollection.messages.size() - known.marks.size());
-    const auto kept =
-        in_batches(late, [&](const Texts& batch) { return queue::keep_late(connection, batch, doubt); });
+    const auto kept = in_batches(late, [&](const Texts& batch) { return queue::keep_late(connection, batch, doubt); });
     if (!kept)
         return kept.error();
     crash_point("replay.marked");

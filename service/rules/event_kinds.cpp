@@ -61,9 +61,10 @@ constexpr std::array kinds{
     EventFacts{journal_unwritable, "journal_unwritable", error, seen_by_its_dispatcher,
                "free the disk or repair the folder ([journal] directory); mail waits and goes on by itself. A machine "
                "without a disk that lasts: [journal] store = \"database\""},
-    EventFacts{journal_unreadable, "journal_unreadable", warning, seen_by_its_dispatcher,
-               "let the service's user read the file; what it cannot read it leaves, and what that dispatcher had is in "
-               "doubt"},
+    EventFacts{
+        journal_unreadable, "journal_unreadable", warning, seen_by_its_dispatcher,
+        "let the service's user read the file; what it cannot read it leaves, and what that dispatcher had is in "
+        "doubt"},
     EventFacts{vacuum_pinned, "vacuum_pinned", warning, seen_by_its_dispatcher, ""},
     EventFacts{vacuum_forbidden, "vacuum_forbidden", warning, seen_by_its_dispatcher, ""},
     EventFacts{generations_full, "generations_full", warning, seen_by_its_dispatcher,

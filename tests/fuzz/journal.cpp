@@ -1,7 +1,6 @@
 // A journal that a dying process, a full disk or somebody's editor left: whatever is in it, what is read is what stands
 // in whole lines.
 #include "service/journal/lines.hpp"
-
 #include "tests/fuzz/fuzz.hpp"
 
 #include <string>
@@ -17,9 +16,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto read = journal::recollect(header + std::string(input));
     require(read.has_value(), "whatever stands behind a good header, the rest is read");
     const auto lines = static_cast<std::size_t>(std::count(input.begin(), input.end(), '\n'));
-    require(read->messages.size() + static_cast<std::size_t>(read->unreadable) <= lines + 1, "a line tells of one message at most");
+    require(read->messages.size() + static_cast<std::size_t>(read->unreadable) <= lines + 1,
+            "a line tells of one message at most");
     for (const auto& [lease, message] : read->messages) {
-        require(message.outcome == journal::Remembered::Outcome::none || !message.json.empty(), "an outcome has its words");
+        require(message.outcome == journal::Remembered::Outcome::none || !message.json.empty(),
+                "an outcome has its words");
         require(message.json.find('\n') == std::string::npos, "of one line");
     }
     // What we write ourselves is read again, whatever was before it.
@@ -29,6 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     claimed.uid = "a-uid";
     const auto again = journal::recollect(header + std::string(input) + "\n" + journal::carried_line(claimed) +
                                           journal::begun_line(claimed, std::nullopt));
-    require(again && again->messages.contains({4711, 2}) && again->messages.at({4711, 2}).is_begun, "what we wrote is read");
+    require(again && again->messages.contains({4711, 2}) && again->messages.at({4711, 2}).is_begun,
+            "what we wrote is read");
     return 0;
 }

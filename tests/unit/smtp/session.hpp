@@ -167,10 +167,7 @@ protected:
             connection = std::move(std::get<std::unique_ptr<Connection>>(result));
     }
 
-    asio::awaitable<void> do_submit(Content& content)
-    {
-        delivery = co_await submit(*connection, to, content, hooks());
-    }
+    asio::awaitable<void> do_submit(Content& content) { delivery = co_await submit(*connection, to, content, hooks()); }
 
     Hooks hooks()
     {
