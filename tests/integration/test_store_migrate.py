@@ -1,12 +1,15 @@
 """`mailroom migrate` and what a program says to a database that does not fit it."""
 
+import contextlib
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from database import Database
-from erp import Erp
+from erp import Erp, letter
 from mailroom_program import Mailroom
+from misbehaving import MisbehavingServer
 from postgres import PrivatePostgres
 
 NEWEST = "SELECT max(version) FROM mailroom.migrations"
@@ -142,3 +145,32 @@ def test_two_installations_of_one_server_share_the_roles(mailroom, migrated_data
             assert program.json("migrate")["installation"] == "second"
     finally:
         other.drop()
+
+
+def test_mail_that_waits_in_an_older_schema_goes_after_the_upgrade(mailroom, database, certificates):
+    """The journal's migration finds a queue with messages in it, one of them in the hands of an older daemon."""
+    mailroom.run("config", "new-key", mailroom.key_file)
+    database.cluster.execute(f'ALTER ROLE "{database.owner}" CREATEROLE')
+    folder = Path(__file__).resolve().parents[2] / "queue" / "migrations"
+    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA mailroom; CREATE TABLE mailroom.migrations (version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
+                       " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())")
+        for path in sorted(folder.glob("*.sql")):
+            if path.stem < "0011":
+                cursor.execute(path.read_text())
+                cursor.execute("INSERT INTO mailroom.migrations VALUES (%s, %s, md5(%s))", [int(path.stem[:4]), path.stem, path.read_text()])
+        cursor.execute("UPDATE mailroom.installation SET name = 'test'")
+    erp = Erp(mailroom, database)
+    with MisbehavingServer(certificates.server(), require_login=False) as server:
+        erp.relay("ANNA", server)
+        uids = [erp.enqueue(user="ANNA", **letter()) for _ in range(3)]
+        database.rows("INSERT INTO mailroom.dispatcher (id, host, pid, version, lease, beat_at) OVERRIDING SYSTEM VALUE VALUES (7, 'host', 1, '0.0.9', '1s', now() - interval '1h')")
+        database.rows(f"UPDATE mailroom.queue SET state = 1, lease_owner = 7, lease_no = 1, leased_at = now() WHERE uid = '{uids[0]}'")
+        refused = mailroom.run("serve", check=False)
+        assert refused.code == 1 and "needs 11: run `mailroom migrate`" in refused.err
+        assert "applied 0011_journal" in mailroom.run("migrate").out
+        mailroom.configure("dispatcher", lease="1s", poll="200ms")
+        mailroom.configure("doubt", resend_after="0ms")
+        with mailroom.daemon():
+            erp.wait_for(uids, "sent")
+    assert [erp.story(uid)["possible_duplicate"] for uid in uids] == [True, False, False]
