@@ -118,7 +118,7 @@ boost::asio::awaitable<void> Enrollment::enrol()
     events_.enrolled(*id_);
     co_await beat();
     if (id())
-        log::info("ready", "dispatcher {} of installation \"{}\"", *id_, installation_);
+        log::info("ready", R"(dispatcher {} of installation "{}")", *id_, installation_);
 }
 
 boost::asio::awaitable<void> Enrollment::beat()
@@ -142,7 +142,7 @@ boost::asio::awaitable<void> Enrollment::beat()
     is_ours_ = beaten->installation == installation_;
     if (!is_ours_) {
         trouble(EventKind::installation_differs,
-                fmt::format("the database belongs to the installation \"{}\", the settings file says \"{}\"",
+                fmt::format(R"(the database belongs to the installation "{}", the settings file says "{}")",
                             beaten->installation, installation_));
         co_return;
     }

@@ -35,6 +35,7 @@ public:
 };
 
 // One message, ready to go. Everything must live until deliver() ends.
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): an aggregate of references, all of them given
 struct Parcel : Letter {
     // Asked once, just before the octets that may commit the message: a loss means that they must not go.
     const std::function<boost::asio::awaitable<std::optional<smtp::Loss>>()>& before_commit;

@@ -29,6 +29,7 @@ std::vector<std::string> problems_around(const ServiceFile& file, const Options&
                               doctor::about_authorities(file, tls::ClientContext::make(file.tls.ca_file))};
     const auto append = [&findings](doctor::Findings more) { std::ranges::move(more, std::back_inserter(findings)); };
     append(doctor::examine_log(file.log));
+    append(doctor::examine_journal(file));
     doctor::Visit visit = doctor::visit({database, "mailroom", {}, file.database.pooled});
     const bool takes_writes = visit.findings.front().level == doctor::Level::ok;
     append(std::move(visit.findings));

@@ -227,6 +227,7 @@ int doctor(const Options& options, const Examination& examination)
     report.add(about_authorities(*file, authorities));
     report.add(examine_service(options.config_path, *file, daemon));
     report.add(examine_log(file->log, daemon));
+    report.add(examine_journal(*file, daemon));
     report.add(examine_space(file->log));
     report.add(about_own_clock(host::clock_is_kept()));
     const queue::SealingKey* const sealing = key && *key ? &**key : nullptr;

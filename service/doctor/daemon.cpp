@@ -1,6 +1,7 @@
 #include "service/doctor/daemon.hpp"
 
 #include "service/host/journal.hpp"
+#include "service/host/journal_folder.hpp"
 
 #include <fmt/format.h>
 
@@ -142,6 +143,42 @@ Findings examine_log(const ServiceFile::Log& log, const Daemon& daemon)
                                     "file",
                                     folder.string()))};
     return {fine("log", log.file, fmt::format("{} can write it", who))};
+}
+
+Findings examine_journal(const ServiceFile& file, const Daemon& daemon)
+{
+    if (file.journal.store == JournalStore::database)
+        return {fine("journal", "", "in the database")};
+    if (file.journal.store == JournalStore::none)
+        return {warning("journal", "", "there is none: if the service is killed, all that it had in hand is in doubt",
+                        R"([journal] store = "file", or "database" where no disk lasts)")};
+    if (file.journal.directory.empty() && daemon.unit)
+        return {fine("journal", "", "in the folder that systemd gives the service")};
+    const auto folder = host::journal_folder(file);
+    if (!folder)
+        return {problem("journal", "", host::where_is_the_journal)};
+    const fs::path path = fs::absolute(*folder).lexically_normal();
+    if (!is_open_to(daemon.unit, path))
+        return {
+            problem("journal", *folder,
+                    fmt::format("{} may write in {} only", daemon.unit->name, fmt::join(daemon.unit->writable, ", ")),
+                    "name a folder there in [journal] directory, or leave it out")};
+    fs::path nearest = path; // it is made with those above it
+    std::error_code ignored;
+    while (nearest.has_relative_path() && !fs::exists(nearest, ignored))
+        nearest = nearest.parent_path();
+    const host::User* const by = daemon.user ? &*daemon.user : nullptr;
+    const std::error_code error = fs::is_directory(nearest, ignored)
+                                      ? host::may_append((nearest / "journal.new").string(), by)
+                                      : std::make_error_code(std::errc::not_a_directory);
+    const std::string who = by != nullptr ? by->name : host::user_name();
+    if (error)
+        return {
+            problem("journal", *folder, fmt::format("{} cannot write there: {}: nothing is sent", who, error.message()),
+                    fmt::format("give the service's user the right to write in {}, or name another folder in [journal] "
+                                "directory",
+                                nearest.string()))};
+    return {fine("journal", *folder, fmt::format("{} can write there", who))};
 }
 
 Findings examine_space(const ServiceFile::Log& log)

@@ -27,6 +27,9 @@ Findings examine_service(const std::string& config_path, const ServiceFile& file
 
 Findings examine_log(const ServiceFile::Log& log, const Daemon& daemon = {}); // whether it can be written
 
+// Whether what a dead daemon had begun can be written down.
+Findings examine_journal(const ServiceFile& file, const Daemon& daemon = {});
+
 // Of the folders that the service writes to, and of its log's: of each file system once.
 Findings examine_space(const ServiceFile::Log& log);
 

@@ -19,6 +19,8 @@ public:
     // An existing one; errc::resource_unavailable_try_again: its owner lives.
     static boost::system::result<LockedFile, std::error_code> take(const std::string& path);
 
+    LockedFile(const LockedFile&) = delete;
+    LockedFile& operator=(const LockedFile&) = delete;
     LockedFile(LockedFile&& other) noexcept;
     LockedFile& operator=(LockedFile&&) = delete;
     ~LockedFile();

@@ -31,6 +31,8 @@ public:
     };
     FileJournal(const boost::asio::any_io_executor& executor, Setup setup, Events& events);
     ~FileJournal() override;
+    FileJournal(const FileJournal&) = delete;
+    FileJournal& operator=(const FileJournal&) = delete;
 
     Result<void> enrolled(const queue::Enrolled& enrolment) override;
     void carried(const queue::Claimed& message) override;

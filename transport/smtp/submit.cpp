@@ -33,7 +33,7 @@ struct Submission {
     const std::function<asio::awaitable<std::optional<Loss>>()>& before_commit;
     const std::function<std::string()>& begin_next; // the flight that goes out behind the dot; empty: none
     bool& past_the_dot;                             // what Connection::stop asks
-    bool went_behind_a_dot;                         // the commands whose replies are due
+    bool went_behind_a_dot = false;                 // the commands whose replies are due
     Clock::time_point expires;                      // the message
     Clock::time_point due;                          // the final dot
     Progress& progress;
