@@ -1,4 +1,6 @@
 // What operators must know and do: the rows of mailroom.events, and with --follow what begins and ends from now on.
+#include "config/text.hpp"
+
 #include "queue/sql.hpp"
 #include "service/commands/commands.hpp"
 
@@ -21,6 +23,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto search_limit = std::chrono::seconds(30);
 constexpr auto look_every = std::chrono::seconds(2);
 constexpr auto margin = std::chrono::minutes(1); // what one look sees of the time before the last one
+constexpr std::size_t longest = 500;             // octets of why it is away
 constexpr std::int64_t followed = 10'000;        // events at once
 
 pg::DbResult<json::value> read_events(pg::Connection& connection, const EventFilter& filter)
@@ -87,7 +90,8 @@ int follow(const Options& options, pg::Connection& connection, const EventFilter
         if (is_away == found.has_value()) {
             is_away = !is_away;
             fmt::print(stderr, "mailroom: {}\n",
-                       is_away ? found.error().text + "; waits for it" : "the database is back");
+                       is_away ? "waits for the database: " + printable(found.error().text, longest)
+                               : "the database is back");
         }
         if (!found)
             continue;
