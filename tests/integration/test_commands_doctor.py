@@ -83,7 +83,7 @@ def test_all_in_order(erp, mailroom, server):
         assert found.code == 0 and {f["level"] for f in others} == {"ok"}, [f for f in others if f["level"] != "ok"]
         checks = {f["check"] for f in others}
         assert checks == {"settings", "key", "authorities", "log", "space", "names", "database", "clock", "server", "roles", "connections", "autovacuum", "schema",
-                          "installation", "dispatchers", "queue", "holds", "accounts", "generations", "vacuum", "dead_rows", "secrets", "servers", "logins"}
+                          "installation", "dispatchers", "queue", "holds", "accounts", "generations", "vacuum", "dead_rows", "secrets", "servers", "logins", "journal"}
         shown = mailroom.run("doctor").out
     assert shown.startswith("mailroom ") and f"0 problems, {'0 warnings' if kept else '1 warning'}," in shown.splitlines()[-1]
     assert [login[1:] for login in server.seen.logins] == [(ANNA, True)] * 2 and not server.seen.messages

@@ -126,7 +126,7 @@ def test_the_shell_completes_every_command_and_option_of_the_help(completion, he
 
 
 @pytest.mark.parametrize("line, offered", [
-    ("re", {"reassign", "release", "retry"}),
+    ("re", {"reassign", "recover", "release", "retry"}),
     ("account s", {"set"}),
     ("account set ", {"general", "user", "form", "model"}),
     ("account password u", {"user"}),
