@@ -284,8 +284,10 @@ boost::asio::awaitable<void> Dispatcher::hand_back_unknown_claims()
     const auto job = [dispatcher = *id, since = leased_until_, times = handed_back_by(*id)](
                          pg::Connection& connection) { return queue::hand_back(connection, dispatcher, since, times); };
     auto handed_back = co_await claim_lane_.run<queue::HandedBack>(job);
-    if (!handed_back)
+    if (!handed_back) {
+        tell_of_failure(EventKind::claim_failed, "cannot claim messages", handed_back.error());
         co_return;
+    }
     handed_back_by(*id) = handed_back->times;
     claim_is_unknown_ = handed_back->too_late || handed_back->locked > 0;
     if (handed_back->messages > 0)

@@ -88,16 +88,17 @@ def test_connections_that_are_used_up_in_the_middle_are_waited_for_and_the_daemo
     assert nothing_is_marked(erp)
 
 
-def test_a_login_that_gets_fewer_connections_than_the_daemon_wants_says_that_it_cannot_claim(erp, mailroom, database, server):
-    """Its heartbeat has the one that there is: the database is not away."""
-    uids = relay_and_enqueue(erp, server, 50)
-    database.cluster.execute(f'ALTER ROLE "{database.owner}" CONNECTION LIMIT 1')
-    daemon = mailroom.start()
-    daemon.wait_for_line("error claim_failed: ")
-    assert "too many connections for role" in daemon.log() and daemon.running
-    database.cluster.execute(f'ALTER ROLE "{database.owner}" CONNECTION LIMIT -1')
-    resumed_after = goes_on(server)
-    erp.wait_for(uids, "sent")
-    daemon.wait_for_line("claim_failed: it is over")
-    assert daemon.stop() == 0
-    assert all_is_well("a login with one connection", erp, server, uids, resumed_after) == 0
+def test_a_daemon_that_has_no_connection_for_its_claims_says_so_though_its_heartbeat_has_one(erp, mailroom, database, server):
+    uids = relay_and_enqueue(erp, server, 1500)
+    with mailroom.daemon() as daemon:
+        server.wait_for(200, timeout=60)
+        database.cluster.execute(f'ALTER ROLE "{database.owner}" CONNECTION LIMIT 0')
+        wait_until(lambda: end_sessions(database, "-- Takes due messages"), 10, "the connection for claims")
+        daemon.wait_for_line("error claim_failed: cannot claim messages: cannot connect to the database")
+        assert "too many connections for role" in daemon.log() and AWAY not in daemon.log()
+        database.cluster.execute(f'ALTER ROLE "{database.owner}" CONNECTION LIMIT -1')
+        resumed_after = goes_on(server)
+        erp.wait_for(uids, "sent", timeout=20)
+        assert daemon.running and "claim_failed: it is over" in daemon.log()
+    assert all_is_well("no connection for claims", erp, server, uids, resumed_after) == 0
+    assert nothing_is_marked(erp)

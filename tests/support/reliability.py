@@ -20,10 +20,11 @@ def relay_and_enqueue(erp, server, count):
     return erp.enqueue_many([{"user": "ANNA", **letter(batch="run")}] * count)
 
 
-def end_sessions(database):
-    """All of the daemons'; how many there were."""
+def end_sessions(database, query=""):
+    """All of the daemons', or those whose last statement begins so; how many there were."""
     [[ended]] = database.cluster.execute(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'mailroom serve' AND datname = %s", [database.name])
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'mailroom serve' AND datname = %s AND starts_with(query, %s)",
+        [database.name, query])
     return ended
 
 
