@@ -105,7 +105,7 @@ def test_a_database_that_takes_no_writes_is_told_as_such_when_it_takes_them_agai
     with mailroom.daemon() as daemon:
         database.cluster.execute(f'ALTER ROLE "{login}" SET default_transaction_read_only = on')
         database.cluster.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{login}'")
-        daemon.wait_for_line("read-only")
+        daemon.wait_for_line("database_read_only")
         database.cluster.execute(f'ALTER ROLE "{login}" RESET default_transaction_read_only')
         assert wait_for(mailroom, "database_read_only", open=False)["until"]
 
@@ -131,7 +131,7 @@ def test_a_killed_daemon_is_told_and_what_it_alone_could_end_is_over(erp, mailro
     mailroom.settings["secrets"]["key_file"] = key
     with mailroom.daemon():
         died = wait_for(mailroom, "dispatcher_died")
-        assert died["subject"] == own["subject"] and "with 1 message in hand, now in doubt" in died["text"]
+        assert died["subject"] == own["subject"] and "with 1 message in hand: 1 in doubt" in died["text"]
         wait_for(mailroom, "no_key", open=False)
         assert erp.states()[uid] == ("in_doubt", "")
 
