@@ -156,7 +156,7 @@ bool Log::retire(std::chrono::milliseconds limit)
     std::thread([thread = std::move(thread_), sink = sink_, written = std::move(written)]() mutable {
         thread.reset();
         sink->flush();
-        written.set_value_at_thread_exit();
+        written.set_value();
     }).detach();
     return is_written.wait_for(limit) == std::future_status::ready;
 }

@@ -85,12 +85,13 @@ TEST(Doctor, WarnsOfANameServerThatIsSlow)
 TEST(Doctor, LooksUpANameWhileTheOneBeforeStillHasNoAnswer)
 {
     std::promise<void> answer;
-    std::promise<void> answered;
-    const auto resolve = [waits = answer.get_future().share(), &answered](const std::string& name) {
+    const auto answered =
+        std::make_shared<std::promise<void>>(); // the other thread may still be in it when this one goes on
+    const auto resolve = [waits = answer.get_future().share(), answered](const std::string& name) {
         if (name != "slow")
             return Result<std::size_t>(2);
         waits.wait();
-        answered.set_value_at_thread_exit();
+        answered->set_value();
         return Result<std::size_t>(1);
     };
     const auto found = look_up({"slow", "quick"}, resolve, 500ms);
@@ -99,7 +100,7 @@ TEST(Doctor, LooksUpANameWhileTheOneBeforeStillHasNoAnswer)
                                   Field("addresses", &LookedUp::addresses, 0)),
                             AllOf(Field("error", &LookedUp::error, ""), Field("addresses", &LookedUp::addresses, 2))));
     answer.set_value(); // long after nobody waits for it
-    answered.get_future().wait();
+    answered->get_future().wait();
     EXPECT_EQ(found.front().addresses, 0);
 }
 
