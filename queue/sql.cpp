@@ -18,4 +18,13 @@ pg::Statement sql(std::string_view name)
     return {found->name, found->text};
 }
 
+pg::DbResult<std::int64_t> number_of(pg::Connection& connection, std::string_view name, const pg::Params& params,
+                                     std::chrono::milliseconds limit)
+{
+    auto rows = connection.run(sql(name), params, limit);
+    if (!rows)
+        return rows.error();
+    return rows->number(0, 0);
+}
+
 } // namespace mailroom::queue

@@ -134,15 +134,6 @@ Written written(const pg::Result& rows)
     return result;
 }
 
-// One row, one number.
-pg::DbResult<std::int64_t> number_of(pg::Connection& connection, std::string_view statement, const pg::Params& params)
-{
-    auto rows = connection.run(sql(statement), params);
-    if (!rows)
-        return rows.error();
-    return rows->number(0, 0);
-}
-
 } // namespace
 
 std::string to_json(const Ending& ending)

@@ -9,14 +9,6 @@ namespace {
 constexpr auto step_limit = std::chrono::minutes(1);
 constexpr auto vacuum_limit = std::chrono::minutes(10);
 
-pg::DbResult<std::int64_t> number_of(pg::Connection& connection, std::string_view statement, const pg::Params& params)
-{
-    auto rows = connection.run(sql(statement), params, step_limit);
-    if (!rows)
-        return rows.error();
-    return rows->number(0, 0);
-}
-
 } // namespace
 
 std::string_view name_of(Ring ring)
@@ -55,17 +47,17 @@ pg::DbResult<Unpinned> unpin_generation(pg::Connection& connection, std::chrono:
 
 pg::DbResult<std::int64_t> forget_keys(pg::Connection& connection, std::chrono::milliseconds retention, int most)
 {
-    return number_of(connection, "forget_keys", pg::Params().number(retention.count()).number(most));
+    return number_of(connection, "forget_keys", pg::Params().number(retention.count()).number(most), step_limit);
 }
 
 pg::DbResult<std::int64_t> forget_small(pg::Connection& connection)
 {
-    return number_of(connection, "forget_small", {});
+    return number_of(connection, "forget_small", {}, step_limit);
 }
 
 pg::DbResult<void> unpark(pg::Connection& connection)
 {
-    auto routes = number_of(connection, "unpark", {});
+    auto routes = number_of(connection, "unpark", {}, step_limit);
     if (!routes)
         return routes.error();
     return {};

@@ -55,6 +55,8 @@ Result<ServiceFile> settings(const Options& options);
 Connected connect(const Options& options);
 Connected connect_unchecked(const Options& options); // for migrate
 
+inline constexpr auto search_limit = std::chrono::seconds(60); // ours: of what reads the whole queue
+
 // One of our functions or statements, written out. As query_json, but the caller sees what the server refused.
 pg::DbResult<boost::json::value> call_json(pg::Connection& connection, std::string_view sql, const pg::Params& params,
                                            std::chrono::milliseconds limit);

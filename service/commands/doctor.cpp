@@ -128,7 +128,7 @@ void examine_upkeep(Report& report, Link& link)
 }
 
 // Pauses a refused login for all dispatchers, as one of them would: so it is not tried again before something changed.
-std::string pause(pg::Connection& connection, const Account& account, const Outcome& outcome)
+std::string pause(pg::Connection& connection, const Account& account, const mailroom::Outcome& outcome)
 {
     const char* const reason = outcome.cause == Cause::basic_login_ended ? "basic_login_ended" : "auth_failed";
     queue::LoginContact contact{account.name, account.login.credentials->login, account.login.server.host,
@@ -153,7 +153,7 @@ void examine_accounts(Report& report, Link& link, const Patient& patient, const 
     }
     const Visitor visitor{
         patient.authorities, host::client_name(patient.file),
-        [&](const Account& account, const Outcome& outcome) { return pause(link.get(), account, outcome); },
+        [&](const Account& account, const mailroom::Outcome& outcome) { return pause(link.get(), account, outcome); },
         [&](Findings findings) { report.add(std::move(findings)); },
         patient.wanted.accounts.empty() ? std::size_t{10} : patient.wanted.accounts.size()};
     visit_servers(found.accounts, visitor);

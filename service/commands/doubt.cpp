@@ -11,8 +11,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr auto search_limit = std::chrono::seconds(60); // it reads the whole queue
-
 void print_doubt(const json::value& doubt)
 {
     fmt::print("{}  {}", text_at(doubt, "uid"), text_at(doubt, "state"));

@@ -20,7 +20,6 @@ namespace {
 namespace json = boost::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto search_limit = std::chrono::seconds(30);
 constexpr auto look_every = std::chrono::seconds(2);
 constexpr auto margin = std::chrono::minutes(1); // what one look sees of the time before the last one
 constexpr std::size_t longest = 500;             // octets of why it is away

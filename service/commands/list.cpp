@@ -12,8 +12,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr auto search_limit = std::chrono::seconds(60);
-
 std::string age(std::int64_t seconds)
 {
     const std::int64_t minutes = seconds / 60;

@@ -7,7 +7,7 @@
 namespace mailroom::mime {
 namespace {
 
-std::string base64(std::string_view bytes)
+std::string encoded(std::string_view bytes)
 {
     std::string out;
     append_base64(out, bytes);
@@ -31,14 +31,14 @@ std::string all_octets(std::size_t size)
 
 TEST(Base64, EncodesTheTestVectorsOfRfc4648)
 {
-    EXPECT_EQ(base64(""), "");
-    EXPECT_EQ(base64("f"), "Zg==");
-    EXPECT_EQ(base64("fo"), "Zm8=");
-    EXPECT_EQ(base64("foo"), "Zm9v");
-    EXPECT_EQ(base64("foob"), "Zm9vYg==");
-    EXPECT_EQ(base64("fooba"), "Zm9vYmE=");
-    EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
-    EXPECT_EQ(base64("\xFB\xFF\xFE"), "+//+");
+    EXPECT_EQ(encoded(""), "");
+    EXPECT_EQ(encoded("f"), "Zg==");
+    EXPECT_EQ(encoded("fo"), "Zm8=");
+    EXPECT_EQ(encoded("foo"), "Zm9v");
+    EXPECT_EQ(encoded("foob"), "Zm9vYg==");
+    EXPECT_EQ(encoded("fooba"), "Zm9vYmE=");
+    EXPECT_EQ(encoded("foobar"), "Zm9vYmFy");
+    EXPECT_EQ(encoded("\xFB\xFF\xFE"), "+//+");
 }
 
 TEST(Base64, FillsLinesOf76CharactersAndEndsEachOne)

@@ -37,12 +37,12 @@ protected:
 
 const Script stops_reading{Expect{"MAIL"},   Expect{"RCPT"}, Expect{"DATA"}, Say{"250 ok\r\n250 ok\r\n354 go\r\n"},
                            ReadOctets{1000}, Stall{}};
-const std::string pipelining = "250 PIPELINING";
+const std::string offers_pipelining = "250 PIPELINING";
 
 TEST_F(Deadline, EndsAContentThatNeverComesToItsDotAndSaysHowMuchWent)
 {
     options.timeouts.delivery = 200ms;
-    start_peer({opened(pipelining) + stops_reading});
+    start_peer({opened(offers_pipelining) + stops_reading});
     Pieces content({large_text()});
     run(do_open_and_submit(content));
     EXPECT_EQ(delivery.outcome.verdict, Verdict::try_again);
@@ -83,7 +83,7 @@ TEST_F(Deadline, IsNotTakenForAServerThatCannotBearSeveralCommandsAtOnce)
 {
     options.timeouts.delivery = 200ms;
     const Script answers_one{Expect{"MAIL"}, Say{"250 ok\r\n"}, AwaitEnd{}};
-    start_peer({opened(pipelining) + answers_one, opened(pipelining) + answers_one});
+    start_peer({opened(offers_pipelining) + answers_one, opened(offers_pipelining) + answers_one});
     Pieces content = small_content();
     run(do_open_and_submit(content));
     EXPECT_THAT(delivery.outcome.text, StartsWith("too slow: 0 of 1 recipients answered"));
@@ -99,7 +99,7 @@ TEST_F(Deadline, IsNotTakenForAServerThatCannotBearSeveralCommandsAtOnce)
 TEST_F(Deadline, OfASingleStepSaysWhereItStoodAsWell)
 {
     options.timeouts.content = 200ms;
-    start_peer({opened(pipelining) + stops_reading});
+    start_peer({opened(offers_pipelining) + stops_reading});
     Pieces content({large_text()});
     run(do_open_and_submit(content));
     EXPECT_EQ(delivery.outcome.cause, Cause::timed_out);
@@ -150,7 +150,7 @@ TEST_F(Deadline, AnExpiryAfterTheDotChangesNothing)
 
 TEST_F(Deadline, AMessageThatExpiresInItsContentDoesNotGetItsDot)
 {
-    start_peer({opened(pipelining) + stops_reading});
+    start_peer({opened(offers_pipelining) + stops_reading});
     run(do_open());
     bool committed = false;
     before_commit = [&committed] { committed = true; };
@@ -218,7 +218,7 @@ TEST_F(Deadline, WhatHasExpiredIsNotBegunAndCostsNoSession)
 
 TEST_F(Deadline, AConnectionThatIsGivenUpEndsItsDelivery)
 {
-    start_peer({opened(pipelining) + stops_reading});
+    start_peer({opened(offers_pipelining) + stops_reading});
     run(do_open());
     Pieces content({large_text()});
     bool done = false;

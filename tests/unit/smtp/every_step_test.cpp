@@ -10,7 +10,7 @@
 namespace mailroom::smtp {
 namespace {
 
-struct Course {
+struct Case {
     std::string name;
     std::vector<std::string> recipients;
     Capabilities server;
@@ -18,7 +18,7 @@ struct Course {
     std::vector<std::string_view> replies; // "" where the content is written
 };
 
-std::vector<Course> courses()
+std::vector<Case> cases()
 {
     Capabilities offers_size = pipelining();
     offers_size.size = true;
@@ -62,13 +62,13 @@ struct Position {
     bool finished = false;
 };
 
-void PrintTo(const Course& course, std::ostream* out)
+void PrintTo(const Case& course, std::ostream* out)
 {
     *out << course.name;
 }
 
 // Plays the first `steps` replies of a course.
-Position play(Dialogue& d, const Course& course, std::size_t steps)
+Position play(Dialogue& d, const Case& course, std::size_t steps)
 {
     Position position;
     for (std::size_t i = 0; i < steps; ++i) {
@@ -83,12 +83,12 @@ Position play(Dialogue& d, const Course& course, std::size_t steps)
     return position;
 }
 
-class EveryStep : public testing::TestWithParam<Course> {
+class EveryStep : public testing::TestWithParam<Case> {
 protected:
     // Plays the course again and again, breaking it off before each of its steps.
     void at_every_step(const std::function<void(Dialogue&, Position)>& check)
     {
-        const Course& course = GetParam();
+        const Case& course = GetParam();
         for (std::size_t steps = 0; steps < course.replies.size(); ++steps) {
             SCOPED_TRACE("after " + std::to_string(steps) + " steps");
             Dialogue d(envelope(course.recipients), course.server, 1000, course.reset);
@@ -108,7 +108,7 @@ void expect_no_acceptance(const Dialogue& d)
 
 TEST_P(EveryStep, EndsWithAnAcceptance)
 {
-    const Course& course = GetParam();
+    const Case& course = GetParam();
     Dialogue d(envelope(course.recipients), course.server, 1000, course.reset);
     EXPECT_TRUE(play(d, course, course.replies.size()).finished);
     EXPECT_EQ(d.outcome().verdict, Verdict::accepted);
@@ -196,7 +196,7 @@ TEST_P(EveryStep, AReplyOutOfPlaceIsNeverAnAcceptanceAndEndsTheLink)
     });
 }
 
-INSTANTIATE_TEST_SUITE_P(Courses, EveryStep, testing::ValuesIn(courses()), [](const auto& course) {
+INSTANTIATE_TEST_SUITE_P(Cases, EveryStep, testing::ValuesIn(cases()), [](const auto& course) {
     std::string name = course.param.name;
     std::ranges::replace(name, ' ', '_');
     return name;
