@@ -15,7 +15,7 @@
 namespace mailroom::commands {
 namespace {
 
-std::string words_of(const doctor::Finding& finding)
+std::string check_words(const doctor::Finding& finding)
 {
     return finding.text + (finding.remedy.empty() ? "" : "\n  " + finding.remedy);
 }
@@ -38,7 +38,7 @@ std::vector<std::string> problems_around(const ServiceFile& file, const Options&
     std::vector<std::string> problems;
     for (const auto& finding : findings)
         if (finding.level == doctor::Level::problem)
-            problems.push_back(words_of(finding));
+            problems.push_back(check_words(finding));
     return problems;
 }
 
@@ -48,7 +48,7 @@ std::vector<std::string> warnings_around(const ServiceFile& file)
     std::vector<std::string> warnings;
     for (const auto& finding : doctor::examine_space(file.log))
         if (finding.level != doctor::Level::ok)
-            warnings.push_back(finding.subject + ": " + words_of(finding));
+            warnings.push_back(finding.subject + ": " + check_words(finding));
     return warnings;
 }
 
