@@ -1,5 +1,7 @@
 #include "service/journal/inheritance.hpp"
 
+#include "config/text.hpp"
+
 #include "service/journal/memory.hpp"
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
@@ -33,9 +35,9 @@ void Inheritance::tell(const journal::Replay& replay)
 {
     for (const auto& one : replay.done) {
         std::string text =
-            fmt::format("the journal of dispatcher {}, which died, had {} outcomes and {} messages whose "
-                        "outcome nobody knows",
-                        one.dispatcher, one.outcomes, one.begun);
+            fmt::format("the journal of dispatcher {}, which died, had {} and {} whose outcome nobody knows",
+                        one.dispatcher, count_of(static_cast<std::int64_t>(one.outcomes), "outcome"),
+                        count_of(static_cast<std::int64_t>(one.begun), "message"));
         if (one.was_late)
             text += "; others had taken its messages before";
         else if (!one.is_complete)
