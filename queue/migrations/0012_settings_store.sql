@@ -88,8 +88,8 @@ CREATE FUNCTION mailroom.is_confirmed(given jsonb, name text) RETURNS boolean LA
     SELECT coalesce(mailroom.yes(given ->> name), false)
 $$;
 
--- Refuses to go over what somebody else has saved since. `found`: the version that there is; NULL: none.
-CREATE FUNCTION mailroom.check_version(of_kind text, of_code text, found bigint, given jsonb) RETURNS void
+-- Refuses to go over what somebody else has saved since. `present`: the version that there is; NULL: none.
+CREATE FUNCTION mailroom.check_version(of_kind text, of_code text, present bigint, given jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     told constant text := btrim(given ->> 'if_version');
@@ -103,7 +103,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('%s: if_version: "%s" is no version', named(of_kind, of_code), left(told, 60));
     END IF;
     expected := told;
-    IF expected = coalesce(found, 0) THEN
+    IF expected = coalesce(present, 0) THEN
         RETURN;
     END IF;
     SELECT jsonb_agg(jsonb_build_object('who', who, 'at', at, 'action', action, 'settings', settings) ORDER BY version),
@@ -111,13 +111,19 @@ BEGIN
                       '; ' ORDER BY version)
       INTO changes, words
       FROM (SELECT c.version, c.who, min(c.at) AS at, c.action, array_agg(c.setting ORDER BY c.setting) FILTER (WHERE c.setting <> '') AS settings
-              FROM settings_change c WHERE c.kind = of_kind AND c.code = of_code AND c.version > expected GROUP BY c.version, c.who, c.action) AS saved;
+              FROM settings_change c WHERE c.kind = of_kind AND c.code = of_code AND c.version > expected
+               AND (present IS NOT NULL OR c.xmin <> pg_current_xact_id()::xid) -- not what this saving has just made
+             GROUP BY c.version, c.who, c.action) AS saved;
     RAISE EXCEPTION USING ERRCODE = 'MR006',
         MESSAGE = format('%s: %s (version %s now, not %s)%s', named(of_kind, of_code),
-                         CASE WHEN found IS NULL THEN 'is not there' WHEN expected = 0 THEN 'is there already' ELSE 'was changed since you read it' END,
-                         coalesce(found, 0), expected, ': ' || words),
+                         CASE WHEN present IS NULL THEN 'is not there' WHEN expected = 0 THEN 'is there already' ELSE 'was changed since you read it' END,
+                         coalesce(present, 0), expected, ': ' || words),
         DETAIL = coalesce(changes, '[]')::text, HINT = 'Nothing was saved. Read the settings again, then save.';
 END $$;
+
+CREATE FUNCTION mailroom.messages(number bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT number || CASE number WHEN 1 THEN ' message' ELSE ' messages' END
+$$;
 
 -- Live messages by what decides who sends them.
 CREATE VIEW mailroom.waiting AS
@@ -225,7 +231,7 @@ DECLARE
     words text;
 BEGIN
     SELECT jsonb_agg(to_jsonb(o)),
-           string_agg(format('%s: %s %s: %s messages would be held%s', named(o.kind, o.code), o.setting, coalesce(nullif(o.value, ''), 'was outlook by default'), o.messages,
+           string_agg(format('%s: %s %s: %s would be held%s', named(o.kind, o.code), o.setting, coalesce(nullif(o.value, ''), 'was outlook by default'), messages(o.messages),
                              ': ' || nullif(array_to_string(o.uids[:20], ', ') || CASE WHEN o.messages > 20 THEN ' ...' ELSE '' END, '')), E'\n')
       INTO obstacles, words FROM cloud_obstacles() o;
     IF obstacles IS NOT NULL THEN
@@ -469,7 +475,7 @@ BEGIN
                              OR w.category = 'dispatch' AND EXISTS (SELECT FROM models m WHERE m.id = w.model_id AND m.mode = 'outlook')) END;
     IF waits > 0 AND NOT is_confirmed(options, 'hold') THEN
         RAISE EXCEPTION USING ERRCODE = 'MR007', DETAIL = jsonb_build_object('messages', waits)::text,
-            MESSAGE = format('%s: %s messages that wait need it: nothing was deleted', named(of_kind, own_code), waits),
+            MESSAGE = format('%s: needed by %s in the queue: nothing was deleted', named(of_kind, own_code), messages(waits)),
             HINT = format('Delete with "hold": true if they are to be held (%s).', reason);
     END IF;
     CASE of_kind
@@ -478,7 +484,7 @@ BEGIN
         ELSE DELETE FROM models m WHERE m.id = found_id;
     END CASE;
     PERFORM settings_changed(CASE of_kind WHEN 'user' THEN ARRAY['user:' || found_id, 'user-code:' || own_code] ELSE ARRAY[of_kind || ':' || found_id] END);
-    RETURN CASE WHEN waits > 0 THEN ARRAY[format('%s: %s messages that wait will be held (%s)', named(of_kind, own_code), waits, reason)] ELSE '{}' END;
+    RETURN CASE WHEN waits > 0 THEN ARRAY[format('%s: %s in the queue will be held (%s)', named(of_kind, own_code), messages(waits), reason)] ELSE '{}' END;
 END $$;
 
 CREATE FUNCTION mailroom.delete_user(code text, options jsonb DEFAULT '{}') RETURNS text[] LANGUAGE sql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
