@@ -54,7 +54,7 @@ void add_target(CLI::App* app, commands::Target& target, const std::vector<std::
 
 bool has_right_code(const commands::Target& target)
 {
-    return (target.kind == "general") == target.code.empty();
+    return target.kind.empty() || (target.kind == "general") == target.code.empty();
 }
 
 Action with_target(const Options& options, const commands::Target& target, std::function<int()> action)
@@ -129,12 +129,9 @@ void add_settings_commands(CLI::App& app, Options& options, Action& chosen)
     CLI::App* const settings = app.add_subcommand("settings", "All mail settings: shown, exported, applied, recorded");
     settings->require_subcommand(1);
 
-    CLI::App* const show = command(*settings, "show", "Shows each setting with its value and where it comes from",
-                                   options, chosen, [&options] {
-                                       if (target.kind.empty() || has_right_code(target))
-                                           return commands::settings_show(options, target);
-                                       return with_target(options, target, [] { return 0; })();
-                                   });
+    CLI::App* const show =
+        command(*settings, "show", "Shows each setting with its value and where it comes from", options, chosen,
+                with_target(options, target, [&options] { return commands::settings_show(options, target); }));
     show->add_option("kind", target.kind, "general, user, form or model; without it all of them")
         ->check(CLI::IsMember({"general", "user", "form", "model"}));
     show->add_option("code", target.code, "The code of the user, form or model");
@@ -162,14 +159,15 @@ void add_settings_commands(CLI::App& app, Options& options, Action& chosen)
     add_if_version(remove, deletion.if_version);
     add_settings_consent(remove, deletion.consent);
 
-    CLI::App* const copy = command(
-        *settings, "copy", "Makes a user with the settings of another, without secrets", options, chosen, [&options] {
-            return commands::settings_copy(options, words[0], words[1], {words.begin() + 2, words.end()});
-        });
+    CLI::App* const copy =
+        command(*settings, "copy", "Makes a user with the settings of another, without secrets", options, chosen,
+                [&options] { return commands::settings_copy(options, words, consent); });
     copy->add_option("kind", target.kind, "user")->required()->check(CLI::IsMember(std::vector<std::string>{"user"}));
     copy->add_option("words", words, "The code of the one, that of the new one, then name=value ... of its own")
         ->required()
         ->expected(2, 100);
+    copy->add_flag_callback(
+        "--dry-run", [] { consent = commands::Consent::only_count; }, "Save nothing; say whose sender would differ");
 
     CLI::App* const history = command(*settings, "history", "Shows who changed what, the newest first", options, chosen,
                                       [&options] { return commands::settings_history(options, page); });

@@ -4,6 +4,7 @@
 
 #include "config/error.hpp"
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 

@@ -111,8 +111,8 @@ struct Deletion {
     Consent consent = Consent::ask;
 };
 int settings_delete(const Options& options, const Target& target, const Deletion& deletion);
-int settings_copy(const Options& options, const std::string& from, const std::string& to,
-                  const std::vector<std::string>& assignments); // name=value, of the new user
+// Of whom, to whom, then name=value of the new user.
+int settings_copy(const Options& options, const std::vector<std::string>& words, Consent consent);
 int settings_history(const Options& options, const Page& page); // after: the id before which to go on
 
 struct Recovering {

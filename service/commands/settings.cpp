@@ -245,10 +245,11 @@ int settings_delete(const Options& options, const Target& target, const Deletion
     return change_settings(options, *connection, change, deletion.consent);
 }
 
-int settings_copy(const Options& options, const std::string& from, const std::string& to,
-                  const std::vector<std::string>& assignments)
+int settings_copy(const Options& options, const std::vector<std::string>& words, Consent consent)
 {
-    const auto settings = assignments_json(assignments);
+    const std::string& from = words.at(0);
+    const std::string& to = words.at(1);
+    const auto settings = assignments_json({words.begin() + 2, words.end()});
     if (!settings)
         return complain(options, settings.error().text, Exit::usage);
     auto connection = connect(options);
@@ -266,7 +267,7 @@ int settings_copy(const Options& options, const std::string& from, const std::st
             else
                 fmt::print("copied user {} to {}, without secrets{}\n", from, to, lines_of(result.at("advice")));
         }};
-    return change_settings(options, *connection, change, Consent::given);
+    return change_settings(options, *connection, change, consent);
 }
 
 int settings_history(const Options& options, const Page& page)

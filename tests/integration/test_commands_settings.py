@@ -269,6 +269,13 @@ def test_a_copied_user_comes_without_secrets(office, mailroom):
     assert "there is a user \"BEN\" already" in mailroom.run("settings", "copy", "user", "ANNA", "BEN", check=False).err
 
 
+def test_a_copy_may_be_tried_first(office, mailroom):
+    [one] = mailroom.json("settings", "copy", "user", "ANNA", "BEN", "--dry-run")["differences"]
+    assert (one["code"], one["before"]["hold"], one["after"]["hold"]) == ("BEN", "not there", "config_incomplete(user BEN: Password)")
+    assert [user["code"] for user in exported(mailroom)["users"]] == ["ANNA"]
+    assert "name=value" in mailroom.run("settings", "copy", "user", "ANNA", "BEN", "email", check=False).err
+
+
 def test_the_history_tells_who_changed_what_and_no_secret(office, mailroom, database):
     mailroom.run("account", "set", "user", "ANNA", "account=other")
     out = mailroom.run("settings", "history").out
