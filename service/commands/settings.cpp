@@ -87,7 +87,7 @@ Result<std::string> text_of_file(const std::string& path)
     return Result<std::string>(boost::system::in_place_value, std::move(text));
 }
 
-std::string format_of(const SettingsFile& file)
+std::string settings_format_of(const SettingsFile& file)
 {
     if (!file.format.empty())
         return file.format;
@@ -105,7 +105,7 @@ Result<SettingsTable> read_settings_file(const SettingsFile& file)
         return Error{"it has more than 64 MiB"};
     if (!is_utf8(*text))
         return Error{"it is not UTF-8"};
-    const std::string format = format_of(file);
+    const std::string format = settings_format_of(file);
     if (format == "csv") {
         if (file.kind.empty())
             return Error{"a table of what? Add --kind user, form or model"};
@@ -126,7 +126,7 @@ SettingsCall import_call(const SettingsTable& table, Confirmed confirmed)
             pg::Params().text(json::serialize(table.settings)).text(json::serialize(how))};
 }
 
-void print_change(const json::value& change)
+void print_settings_change(const json::value& change)
 {
     const std::string kind = text_at(change, "kind");
     const std::string code = text_at(change, "code");
@@ -175,7 +175,7 @@ int settings_export(const Options& options, const SettingsFile& file)
     const auto settings = call_json(*connection, "SELECT mailroom.export_settings()::text", {}, export_limit);
     if (!settings)
         return complain(options, settings_error("exporting the settings", settings.error()).text);
-    const std::string format = format_of(file);
+    const std::string format = settings_format_of(file);
     if (format == "csv")
         return complain(options, "an export is JSON or TOML; only `settings apply` takes tables", Exit::usage);
     const std::string text = format == "toml" ? settings_as_toml(*settings) : settings_as_json(*settings);
@@ -292,7 +292,7 @@ int settings_history(const Options& options, const Page& page)
     if (all.empty())
         fmt::print("nothing was changed\n");
     for (const json::value& change : all)
-        print_change(change);
+        print_settings_change(change);
     if (!all.empty() && static_cast<std::int64_t>(all.size()) == page.limit)
         fmt::print("there may be older ones: --before {}\n", number_at(all.back(), "id"));
     return Exit::ok;

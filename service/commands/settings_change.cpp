@@ -16,16 +16,16 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr auto change_limit = std::chrono::minutes(2);  // ours: an import of many thousand users
-constexpr std::string_view would_hold_mail = "MR007";   // SQLSTATE, ours: to be confirmed
-constexpr std::string_view changed_meanwhile = "40001"; // serialization_failure
+constexpr auto settings_change_limit = std::chrono::minutes(2); // ours: an import of many thousand users
+constexpr std::string_view would_hold_mail = "MR007";           // SQLSTATE, ours: to be confirmed
+constexpr std::string_view changed_meanwhile = "40001";         // serialization_failure
 constexpr auto waiting_facts = R"(SELECT source, user_id, user_code, row_id, model_id, addressed, messages
   FROM mailroom.waiting_facts())";
 
-pg::DbResult<json::value> run(pg::Connection& connection, const SettingsChange& change, Confirmed confirmed)
+pg::DbResult<json::value> run_change(pg::Connection& connection, const SettingsChange& change, Confirmed confirmed)
 {
     const SettingsCall call = change.call(confirmed);
-    return call_json(connection, call.sql, call.params, change_limit);
+    return call_json(connection, call.sql, call.params, settings_change_limit);
 }
 
 // --- a dry run
@@ -68,7 +68,7 @@ pg::DbResult<Tried> try_within(pg::Connection& connection, const SettingsChange&
     auto waiting = read_waiting(connection);
     if (!waiting)
         return waiting.error();
-    auto result = run(connection, change, Confirmed::yes);
+    auto result = run_change(connection, change, Confirmed::yes);
     if (!result)
         return result.error();
     auto after = queue::read_settings(connection);
@@ -106,18 +106,24 @@ std::vector<rules::Difference> differences_of(const Options& options, Tried trie
     return rules::what_if({before->settings, known_before}, {after->settings, known_after}, tried.waiting);
 }
 
-std::string_view kind_of(const rules::Difference& difference)
+std::string_view difference_kind(const rules::Difference& difference)
 {
     switch (difference.kind) {
     case rules::Subject::Kind::user:
         return "user";
     case rules::Subject::Kind::row:
-        return "form";
+        return "row"; // for people: form
     case rules::Subject::Kind::model:
         return "model";
     default:
         return "general";
     }
+}
+
+std::string_view who_in_words(const rules::Difference& difference)
+{
+    const std::string_view kind = difference_kind(difference);
+    return kind == "general" ? "MOBILE's mail" : kind == "row" ? "form" : kind;
 }
 
 json::object as_object(const rules::Prospect& prospect)
@@ -131,7 +137,7 @@ json::object as_object(const rules::Prospect& prospect)
             {"hold", prospect.hold}};
 }
 
-std::string in_words(const rules::Prospect& prospect)
+std::string prospect_words(const rules::Prospect& prospect)
 {
     const std::string row = prospect.table_row.empty() ? "" : " [" + prospect.table_row + "]";
     if (prospect.hold == "not there")
@@ -152,7 +158,7 @@ int report_trial(const Options& options, const json::value& advice, const std::v
     if (options.output == Output::json) {
         json::array all;
         for (const rules::Difference& one : differences)
-            all.push_back({{"kind", kind_of(one)},
+            all.push_back({{"kind", difference_kind(one)},
                            {"code", one.code},
                            {"before", as_object(one.before)},
                            {"after", as_object(one.after)},
@@ -161,17 +167,16 @@ int report_trial(const Options& options, const json::value& advice, const std::v
         return Exit::ok;
     }
     for (const rules::Difference& one : differences)
-        fmt::print("{}{}, {} in the queue:\n  now:  {}\n  then: {}\n",
-                   one.kind == rules::Subject::Kind::general ? "MOBILE's mail" : kind_of(one),
-                   one.code.empty() ? "" : " " + one.code, count_of(one.waiting, "message"), in_words(one.before),
-                   in_words(one.after));
+        fmt::print("{}{}, {} in the queue:\n  now:  {}\n  then: {}\n", who_in_words(one),
+                   one.code.empty() ? "" : " " + one.code, count_of(one.waiting, "message"), prospect_words(one.before),
+                   prospect_words(one.after));
     if (differences.empty())
         fmt::print("nobody's sender, mode or hold would differ\n");
     fmt::print("dry run: nothing was saved{}\n", lines_of(advice));
     return Exit::ok;
 }
 
-int dry_run(const Options& options, pg::Connection& connection, const SettingsChange& change)
+int dry_run_of(const Options& options, pg::Connection& connection, const SettingsChange& change)
 {
     auto tried = try_and_undo(connection, change);
     if (!tried && tried.error().sqlstate == changed_meanwhile)
@@ -202,15 +207,15 @@ std::string lines_of(const json::value& advice)
 int change_settings(const Options& options, pg::Connection& connection, const SettingsChange& change, Consent consent)
 {
     if (consent == Consent::only_count)
-        return dry_run(options, connection, change);
-    auto result = run(connection, change, consent == Consent::given ? Confirmed::yes : Confirmed::no);
+        return dry_run_of(options, connection, change);
+    auto result = run_change(connection, change, consent == Consent::given ? Confirmed::yes : Confirmed::no);
     if (!result && result.error().sqlstate == would_hold_mail) {
         const bool asks = options.output == Output::text &&
                           host::ask(fmt::format("{}\nDo it?", result.error().text)) == host::Answer::yes;
         if (!asks)
             return complain(options, fmt::format("{}: {}\nNothing was changed: add --yes if this is meant",
                                                  change.doing, result.error().text));
-        result = run(connection, change, Confirmed::yes);
+        result = run_change(connection, change, Confirmed::yes);
     }
     if (!result)
         return complain(options, settings_error(change.doing, result.error()).text);

@@ -87,8 +87,8 @@ def test_a_dry_run_says_who_would_send_differently_and_saves_nothing(office, mai
     answer = mailroom.json("account", "set", "general", "account=new@x.test", "--dry-run")
     assert answer["dry_run"] and any("the password belonged to another account" in line for line in answer["advice"])
     found = differences(answer)
-    assert set(found) == {("general", ""), ("form", "INV"), ("model", "DUN")}, "ANNA only inherits the server"
-    form = found["form", "INV"]
+    assert set(found) == {("general", ""), ("row", "INV"), ("model", "DUN")}, "ANNA only inherits the server"
+    form = found["row", "INV"]
     assert (form["waiting"], form["before"]["table_row"], form["before"]["account"], form["before"]["from"], form["before"]["hold"]) == (2, "M6", "erp@x.test", "inv@x.test", "")
     assert (form["after"]["table_row"], form["after"]["hold"]) == ("M8", "config_incomplete(general: Password)")
     assert found["model", "DUN"]["waiting"] == 0
@@ -102,6 +102,7 @@ def test_a_dry_run_in_words(office, mailroom):
     assert out.startswith("user ANNA, 1 message in the queue:\n  now:  smtp by anna@x.test at mail.test:587, as anna@x.test [S12]\n"
                           "  then: smtp by anna@x.test at mail.test:587, as Anna <a@y.test> (Sender anna@x.test) [S12]\n")
     assert "dry run: nothing was saved" in out
+    assert mailroom.run("account", "set", "form", "INV", "from=b@x.test", "--dry-run").out.startswith("form INV, 0 messages in the queue:")
     assert "nobody's sender, mode or hold would differ" in mailroom.run("account", "set", "user", "ANNA", "name=A", "--dry-run").out
 
 
@@ -112,7 +113,7 @@ def test_a_dry_run_of_each_kind(office, mailroom, kind, settings, after):
     code = {"user": "ANNA", "form": "INV", "model": "DUN"}[kind]
     answer = mailroom.json("account", "set", kind, code, *[f"{key}={value}" for key, value in settings.items()], "--dry-run")
     [one] = answer["differences"]
-    assert (one["kind"], one["code"], one["after"]["hold"]) == (kind, code, after)
+    assert (one["kind"], one["code"], one["after"]["hold"]) == ("row" if kind == "form" else kind, code, after)
     assert one["before"]["mode"] == "smtp" and one["before"]["hold"] == ""
 
 
@@ -125,7 +126,7 @@ def test_a_dry_run_of_a_whole_file_names_what_it_makes_and_changes(office, mailr
     office.enqueue(user="EVA", **letter())
     file = write(mailroom, "new.json", {"general": {"server": "new.test"}, "users": [{"code": "EVA", "email": "eva@x.test"}]})
     found = differences(mailroom.json("settings", "apply", file, "--dry-run"))
-    assert set(found) == {("general", ""), ("user", "ANNA"), ("user", "EVA"), ("form", "INV"), ("model", "DUN")}
+    assert set(found) == {("general", ""), ("user", "ANNA"), ("user", "EVA"), ("row", "INV"), ("model", "DUN")}
     eva = found["user", "EVA"]
     assert (eva["before"]["hold"], eva["after"]["hold"], eva["waiting"]) == ("not there", "config_incomplete(user EVA: Password)", 1)
     assert found["user", "ANNA"]["after"]["server"] == "new.test:587"
@@ -140,7 +141,7 @@ def test_a_paused_login_is_seen_by_a_dry_run_that_has_the_key(office, mailroom, 
         with mailroom.daemon():
             office.wait_for(office.enqueue(form="INV", **letter()), "held", "auth_failed")
     found = differences(mailroom.json("account", "set", "general", "account=other@x.test", "--dry-run"))
-    assert found["form", "INV"]["before"]["hold"] == "auth_failed(general)" and found["form", "INV"]["waiting"] == 1
+    assert found["row", "INV"]["before"]["hold"] == "auth_failed(general)" and found["row", "INV"]["waiting"] == 1
 
 
 # Export and apply

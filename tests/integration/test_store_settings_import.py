@@ -149,3 +149,25 @@ def test_two_thousand_users_are_imported_in_seconds(store):
     store.administrator.rows("SET statement_timeout = '30s'")
     users = [{"code": f"U{n}", "email": f"u{n}@x.test", "mode": "smtp", "server": "mail.test"} for n in range(2000)]
     assert apply(store, {"users": users})["changed"] == 2000
+
+
+def test_an_import_waits_for_a_saving_under_way_and_goes_over_nothing_that_it_does_not_name(store):
+    first, second = store.administrator, store.session("administrator")
+    first.begin()
+    first.save("general", account="erp@x.test")
+    settings = json.dumps({"general": {"server": "mail.test"}, "users": [{"code": "ANNA", "email": "anna@x.test"}]})
+    with store.blocked(second, lambda: second.rows("SELECT mailroom.import_settings(%s)", settings)) as later:
+        first.commit()
+        later.result()
+    assert (export(store)["general"]["account"], export(store)["general"]["server"]) == ("erp@x.test", "mail.test")
+
+
+def test_two_imports_at_once_are_one_after_the_other(store):
+    first, second = store.administrator, store.session("administrator")
+    first.begin()
+    apply(store, {"users": [{"code": "A", "name": "one"}, {"code": "B", "name": "one"}]})
+    settings = json.dumps({"users": [{"code": "B", "name": "two"}, {"code": "A", "name": "two"}]})
+    with store.blocked(second, lambda: second.rows("SELECT mailroom.import_settings(%s)", settings)) as later:
+        first.commit()
+        later.result()
+    assert [user["name"] for user in export(store)["users"]] == ["two", "two"]
