@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -53,7 +54,7 @@ void add_target(CLI::App* app, commands::Target& target, const std::vector<std::
 
 bool has_right_code(const commands::Target& target)
 {
-    return (target.kind == "general") == target.code.empty();
+    return target.kind.empty() || (target.kind == "general") == target.code.empty();
 }
 
 Action with_target(const Options& options, const commands::Target& target, std::function<int()> action)
@@ -67,27 +68,46 @@ Action with_target(const Options& options, const commands::Target& target, std::
     };
 }
 
+void add_if_version(CLI::App* app, std::optional<std::int64_t>& version)
+{
+    app->add_option("--if-version", version,
+                    "Only if nobody has saved since: the version as `mailroom settings show` told it; 0: it is new")
+        ->check(CLI::NonNegativeNumber);
+}
+
+void add_settings_consent(CLI::App* app, commands::Consent& consent)
+{
+    CLI::Option* const yes = app->add_flag_callback(
+        "--yes", [&consent] { consent = commands::Consent::given; }, "Do not ask, also where mail would be held");
+    app->add_flag_callback(
+           "--dry-run", [&consent] { consent = commands::Consent::only_count; },
+           "Save nothing; say whose sender, mode or hold would differ")
+        ->excludes(yes);
+}
+
 void add_account_commands(CLI::App& app, Options& options, Action& chosen)
 {
     static commands::Target target;
-    static std::vector<std::string> assignments;
+    static commands::Saving saving;
     CLI::App* const account = app.add_subcommand("account", "The mail settings: who sends, by which server, as whom");
     account->require_subcommand(1);
     command(*account, "list", "Shows General, users, forms and models", options, chosen,
             [&] { return commands::account_list(options); });
-    CLI::App* const set = command(
-        *account, "set", "Saves settings: account set user ANNA email=anna@example.com mode=smtp", options, chosen,
-        with_target(options, target, [&] { return commands::account_set(options, target, assignments); }));
+    CLI::App* const set =
+        command(*account, "set", "Saves settings: account set user ANNA email=anna@example.com mode=smtp", options,
+                chosen, with_target(options, target, [&] { return commands::account_set(options, target, saving); }));
     set->add_option("kind", target.kind, "general, user, form or model")
         ->required()
         ->check(CLI::IsMember({"general", "user", "form", "model"}));
-    set->add_option("settings", assignments, "The code (not for general), then name=value ...")->required();
+    set->add_option("settings", saving.assignments, "The code (not for general), then name=value ...")->required();
     set->parse_complete_callback([] { // the first word without = is the code
-        if (target.kind != "general" && assignments.front().find('=') == std::string::npos) {
-            target.code = assignments.front();
-            assignments.erase(assignments.begin());
+        if (target.kind != "general" && saving.assignments.front().find('=') == std::string::npos) {
+            target.code = saving.assignments.front();
+            saving.assignments.erase(saving.assignments.begin());
         }
     });
+    add_if_version(set, saving.if_version);
+    add_settings_consent(set, saving.consent);
     CLI::App* const password =
         command(*account, "password", "Stores a password: asks twice, or reads one line of standard input", options,
                 chosen, with_target(options, target, [&] { return commands::account_password(options, target); }));
@@ -96,6 +116,63 @@ void add_account_commands(CLI::App& app, Options& options, Action& chosen)
         command(*account, "probe", "Tries a paused account again", options, chosen,
                 with_target(options, target, [&] { return commands::account_probe(options, target); }));
     add_target(probe, target, {"general", "user"});
+}
+
+void add_settings_commands(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::Target target;
+    static commands::SettingsFile file;
+    static commands::Consent consent = commands::Consent::ask;
+    static commands::Deletion deletion;
+    static commands::Page page;
+    static std::vector<std::string> words;
+    CLI::App* const settings = app.add_subcommand("settings", "All mail settings: shown, exported, applied, recorded");
+    settings->require_subcommand(1);
+
+    CLI::App* const show =
+        command(*settings, "show", "Shows each setting with its value and where it comes from", options, chosen,
+                with_target(options, target, [&options] { return commands::settings_show(options, target); }));
+    show->add_option("kind", target.kind, "general, user, form or model; without it all of them")
+        ->check(CLI::IsMember({"general", "user", "form", "model"}));
+    show->add_option("code", target.code, "The code of the user, form or model");
+
+    CLI::App* const exported =
+        command(*settings, "export", "Writes all settings but secrets to a file, or to standard output", options,
+                chosen, [&options] { return commands::settings_export(options, file); });
+    exported->add_option("file", file.path, "Where to write it")->type_name("FILE");
+    exported->add_option("--format", file.format, "Otherwise as the file is called, or json")
+        ->check(CLI::IsMember({"json", "toml"}));
+
+    CLI::App* const apply = command(*settings, "apply", "Saves what a file names: all of it, or nothing", options,
+                                    chosen, [&options] { return commands::settings_apply(options, file, consent); });
+    apply->add_option("file", file.path, "An export, or a table; - is standard input")->required()->type_name("FILE");
+    apply->add_option("--format", file.format, "Otherwise as the file is called, or json")
+        ->check(CLI::IsMember({"json", "toml", "csv"}));
+    apply->add_option("--kind", file.kind, "What a table (CSV) is of")->check(CLI::IsMember({"user", "form", "model"}));
+    add_settings_consent(apply, consent);
+
+    CLI::App* const remove = command(
+        *settings, "delete", "Deletes a user, form or model", options, chosen,
+        with_target(options, target, [&options] { return commands::settings_delete(options, target, deletion); }));
+    add_target(remove, target, {"user", "form", "model"});
+    remove->add_flag("--hold", deletion.holds, "Also if messages wait for it: they are held");
+    add_if_version(remove, deletion.if_version);
+    add_settings_consent(remove, deletion.consent);
+
+    CLI::App* const copy =
+        command(*settings, "copy", "Makes a user with the settings of another, without secrets", options, chosen,
+                [&options] { return commands::settings_copy(options, words, consent); });
+    copy->add_option("kind", target.kind, "user")->required()->check(CLI::IsMember(std::vector<std::string>{"user"}));
+    copy->add_option("words", words, "The code of the one, that of the new one, then name=value ... of its own")
+        ->required()
+        ->expected(2, 100);
+    copy->add_flag_callback(
+        "--dry-run", [] { consent = commands::Consent::only_count; }, "Save nothing; say whose sender would differ");
+
+    CLI::App* const history = command(*settings, "history", "Shows who changed what, the newest first", options, chosen,
+                                      [&options] { return commands::settings_history(options, page); });
+    history->add_option("--limit", page.limit, "How many at most")->capture_default_str()->check(CLI::Range(1, 10'000));
+    history->add_option("--before", page.after, "Older than this id, as the page before said");
 }
 
 void add_send_command(CLI::App& app, Options& options, Action& chosen)
@@ -388,6 +465,7 @@ int main(int argc, char** argv)
         ->required()
         ->type_name("FILE");
     add_account_commands(app, options, chosen);
+    add_settings_commands(app, options, chosen);
     add_send_command(app, options, chosen);
     command(app, "queue", "Shows what waits, where and why", options, chosen,
             [&] { return commands::queue_depth(options); });

@@ -3,6 +3,7 @@
 #include "queue/seal.hpp"
 #include "queue/settings_store.hpp"
 #include "service/commands/commands.hpp"
+#include "service/commands/settings_change.hpp"
 #include "service/host/key_source.hpp"
 #include "service/host/prompt.hpp"
 
@@ -92,33 +93,39 @@ int account_list(const Options& options)
     return Exit::ok;
 }
 
-int account_set(const Options& options, const Target& target, const std::vector<std::string>& assignments)
+int account_set(const Options& options, const Target& target, const Saving& saving)
 {
-    const auto settings = assignments_json(assignments);
+    const auto settings = assignments_json(saving.assignments);
     if (!settings)
         return complain(options, settings.error().text, Exit::usage);
     auto connection = connect(options);
     if (!connection)
         return complain(options, connection.error());
-    const std::string values = json::serialize(*settings);
+    json::object values = *settings;
+    if (saving.if_version)
+        values["if_version"] = *saving.if_version;
     const bool is_general = target.kind == "general";
-    const std::string kind = target.kind == "form" ? "row" : target.kind;
-    const std::string sql = is_general
-                                ? "SELECT array_to_string(mailroom.save_general($1::jsonb), E'\\n')"
-                                : fmt::format("SELECT array_to_string(mailroom.save_{}($2, $1::jsonb), E'\\n')", kind);
-    pg::Params params;
-    params.text(values);
-    if (!is_general)
-        params.text(target.code);
-    const auto saved = connection->run({"", sql}, params);
-    if (!saved)
-        return complain(options, explained("saving " + name_of(target), saved.error()).text);
-    const std::string advice(saved->text(0, 0));
-    if (options.output == Output::json)
-        print_json({{"saved", name_of(target)}, {"advice", advice}});
-    else
-        fmt::print("saved {}{}{}\n", name_of(target), advice.empty() ? "" : "\n", advice);
-    return Exit::ok;
+    const SettingsChange change{
+        "saving " + name_of(target),
+        [&](Confirmed confirmed) {
+            if (is_general && confirmed == Confirmed::yes)
+                values["confirm"] = true;
+            pg::Params params;
+            params.text(json::serialize(values));
+            if (!is_general)
+                params.text(target.code);
+            return SettingsCall{fmt::format("SELECT jsonb_build_object('advice', mailroom.save_{}({}$1::jsonb))::text",
+                                            target.kind == "form" ? "row" : target.kind, is_general ? "" : "$2, "),
+                                params};
+        },
+        [&](const json::value& result) {
+            const std::string advice = lines_of(result.at("advice")); // each behind a line end
+            if (options.output == Output::json)
+                print_json({{"saved", name_of(target)}, {"advice", advice.empty() ? advice : advice.substr(1)}});
+            else
+                fmt::print("saved {}{}\n", name_of(target), advice);
+        }};
+    return change_settings(options, *connection, change, saving.consent);
 }
 
 int account_password(const Options& options, const Target& target)

@@ -37,8 +37,6 @@ struct Target {
     std::string code;
 };
 int account_list(const Options& options);
-int account_set(const Options& options, const Target& target,
-                const std::vector<std::string>& assignments); // name=value
 int account_password(const Options& options, const Target& target);
 int account_probe(const Options& options, const Target& target);
 
@@ -90,6 +88,32 @@ struct Operation {
 int operate(const Options& options, const Operation& operation);
 
 int doubt_list(const Options& options, const Page& page);
+
+struct Saving {
+    std::vector<std::string> assignments;   // name=value
+    std::optional<std::int64_t> if_version; // the version that was read; 0: it must not be there yet
+    Consent consent = Consent::ask;         // only_count: a dry run
+};
+int account_set(const Options& options, const Target& target, const Saving& saving);
+
+struct SettingsFile {
+    std::string path;   // "-": standard input; empty: standard output
+    std::string format; // json, toml, csv; empty: as the path says, otherwise json
+    std::string kind;   // of a table: user, form, model
+};
+int settings_show(const Options& options, const Target& target); // no kind: all of them
+int settings_export(const Options& options, const SettingsFile& file);
+int settings_apply(const Options& options, const SettingsFile& file, Consent consent);
+
+struct Deletion {
+    bool holds = false; // what waits for it is to be held
+    std::optional<std::int64_t> if_version;
+    Consent consent = Consent::ask;
+};
+int settings_delete(const Options& options, const Target& target, const Deletion& deletion);
+// Of whom, to whom, then name=value of the new user.
+int settings_copy(const Options& options, const std::vector<std::string>& words, Consent consent);
+int settings_history(const Options& options, const Page& page); // after: the id before which to go on
 
 struct Recovering {
     std::vector<std::string> journals; // folders; empty: that of the settings file

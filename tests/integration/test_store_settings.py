@@ -145,7 +145,7 @@ def test_the_edition_that_is_being_saved_counts(store, edition):
 def test_changing_to_the_cloud_edition_alters_no_stored_value(store):
     store.administrator.save("user", "ANNA", mode="outlook")
     store.administrator.save("general", default_user_mode="other_client")
-    store.administrator.save("general", edition="cloud")
+    store.administrator.save("general", edition="cloud", confirm=True)
     assert (user(store)["mode"], general(store)["default_user_mode"]) == ("outlook", "other_client")
 
 
