@@ -98,29 +98,35 @@ void read_limits(const pg::Result& rows, MailSettings& settings)
 
 } // namespace
 
-pg::DbResult<StoredSettings> load_settings(pg::Connection& connection)
+pg::DbResult<StoredSettings> read_settings(pg::Connection& connection)
 {
-    StoredSettings stored;
-    if (auto begun =
-            connection.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", pg::Connection::statement_limit);
-        !begun)
-        return begun.error();
     auto general = connection.run(sql("load_general"));
     auto users = general ? connection.run(sql("load_users")) : general;
     auto documents = users ? connection.run(sql("load_documents")) : users;
     auto refusals = documents ? connection.run(sql("load_refusals")) : documents;
     auto limits = refusals ? connection.run(sql("load_limits")) : refusals;
-    if (connection.usable()) {
-        if (auto ended = connection.script("COMMIT", pg::Connection::statement_limit); !ended)
-            return ended.error();
-    }
     if (!limits)
         return limits.error();
+    StoredSettings stored;
     read_general(*general, stored.settings);
     read_users(*users, stored.settings);
     read_documents(*documents, stored.settings);
     read_refusals(*refusals, stored);
     read_limits(*limits, stored.settings);
+    return stored;
+}
+
+pg::DbResult<StoredSettings> load_settings(pg::Connection& connection)
+{
+    if (auto begun =
+            connection.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", pg::Connection::statement_limit);
+        !begun)
+        return begun.error();
+    auto stored = read_settings(connection);
+    if (connection.usable()) {
+        if (auto ended = connection.script("COMMIT", pg::Connection::statement_limit); !ended)
+            return ended.error();
+    }
     return stored;
 }
 

@@ -40,6 +40,8 @@ struct StoredSettings {
 
 // In one repeatable-read transaction, so that no half of a change is seen.
 pg::DbResult<StoredSettings> load_settings(pg::Connection& connection);
+// The same within the caller's transaction, which sees what it has changed itself.
+pg::DbResult<StoredSettings> read_settings(pg::Connection& connection);
 
 // True where it was not known yet: then the version of the settings was raised and everybody is told.
 pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& login);
