@@ -271,18 +271,18 @@ pg::DbResult<bool> set_good(pg::Connection& connection, const rules::Identity& i
     return done->truth(0, 0);
 }
 
-Result<std::string> status_after(pg::Connection& connection, const rules::Identity& identity, const Delivery& delivery,
-                                 const queue::SealingKey* key)
+Result<Status> status_after(pg::Connection& connection, const rules::Identity& identity, const Delivery& delivery,
+                            const queue::SealingKey* key)
 {
     const Result<Login> login = login_for(identity, key);
     if (!login)
-        return std::string();
+        return Status{};
     if (delivery.outcome.verdict == Verdict::accepted) {
         const auto known = set_good(connection, identity, *login);
         if (!known)
             return Error{"setting the status: " + pg::explain(known.error())};
-        return std::string(*known ? "what was refused before is not any more, and what waited for it goes on"
-                                  : "what waited for the account goes on");
+        return Status{*known ? "what was refused before is not any more, and what waited for it goes on"
+                             : "what waited for the account goes on"};
     }
     const std::string reply = doctor::words_of(delivery.outcome);
     const auto pause = [&](const char* reason) {
@@ -309,11 +309,11 @@ Result<std::string> status_after(pg::Connection& connection, const rules::Identi
         break;
     }
     default:
-        return std::string();
+        return Status{};
     }
     if (!stored)
         return Error{"setting the status: " + pg::explain(stored.error())};
-    return words;
+    return Status{std::move(words)};
 }
 
 } // namespace
@@ -409,17 +409,17 @@ Report report_of(const Plan& plan, const Sent* sent, const std::string& domain)
     return report;
 }
 
-Result<std::string> settle(pg::Connection& connection, const Plan& plan, const Sent* sent, const Report& report,
-                           const queue::SealingKey* key)
+Result<Status> settle(pg::Connection& connection, const Plan& plan, const Sent* sent, const Report& report,
+                      const queue::SealingKey* key)
 {
-    std::string status = "the values are not the stored ones: no status changes";
+    Status status{"the values are not the stored ones: no status changes"};
     if (plan.counts && sent != nullptr) {
         auto after = status_after(connection, *plan.decision.identity(), sent->delivery, key);
         if (!after)
             return after;
         status = *std::move(after);
     } else if (plan.counts) {
-        status.clear();
+        status.words.clear();
     }
     const auto recorded = connection.run({"", "SELECT mailroom.record_test($1::jsonb)"},
                                          pg::Params().text(boost::json::serialize(to_json(report))));

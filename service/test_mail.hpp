@@ -81,8 +81,11 @@ Sent send(const Plan& plan, const Means& means);
 // What is shown and recorded. sent: null where the decision holds it.
 Report report_of(const Plan& plan, const Sent* sent, const std::string& domain);
 
-// Sets the status of account and pair where the test counts, and records it. What became of that, in words.
-Result<std::string> settle(pg::Connection& connection, const Plan& plan, const Sent* sent, const Report& report,
-                           const queue::SealingKey* key);
+struct Status {
+    std::string words; // what became of the account's; may be empty
+};
+// Sets the status of account and pair where the test counts, and records it.
+Result<Status> settle(pg::Connection& connection, const Plan& plan, const Sent* sent, const Report& report,
+                      const queue::SealingKey* key);
 
 } // namespace mailroom::test_mail

@@ -42,15 +42,13 @@ queue::MessageContent content_for(const Plan& plan)
 
 Job job_of(const Plan& plan)
 {
-    Job job;
-    job.claimed.uid = plan.uid;
-    job.claimed.dated_at = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
-    job.claimed.recipients = 1;
-    job.claimed.lane = Lane::urgent;
-    job.table_row = plan.decision.table_row;
-    job.snapshot = plan.snapshot;
-    job.content = content_for(plan);
-    return job;
+    queue::Claimed claimed;
+    claimed.uid = plan.uid;
+    claimed.dated_at = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+    claimed.recipients = 1;
+    claimed.lane = Lane::urgent;
+    return {std::move(claimed), plan.decision.table_row, *plan.decision.identity(),
+            plan.snapshot,      content_for(plan),       nullptr};
 }
 
 // A look-up of a name that does not end keeps its thread: it is left behind, reachable, until the process ends.
@@ -111,9 +109,7 @@ Sent send(const Plan& plan, const Means& means)
     Sent sent;
     sent.delivery.server = smtp::to_string(smtp::Server{identity.host, identity.port, identity.security});
     queue::DatabaseLane lane(means.database);
-    Job job = job_of(plan);
-    job.identity = identity;
-    Errand errand(std::move(job));
+    Errand errand(job_of(plan));
     if (auto composed = errand.compose(means.domain, lane); !composed) {
         sent.delivery.outcome = not_begun(composed.error().text).outcome;
         return sent;

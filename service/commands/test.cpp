@@ -110,7 +110,7 @@ int test_send(const Options& options, const Testing& testing)
     const auto status = test_mail::settle(*connection, *plan, attempt, report, sealing);
     if (!status)
         fmt::print(stderr, "mailroom: {}\n", status.error().text);
-    return show(options, report, status ? *status : status.error().text);
+    return show(options, report, status ? status->words : status.error().text);
 }
 
 int test_list(const Options& options, std::int64_t limit)

@@ -241,3 +241,16 @@ def test_a_real_postfix_takes_a_test_and_refuses_another_from(erp, mailroom, str
     assert report["message_id"] in str(arrived)
     report = tested(mailroom, "me", "from=ben@example.test", "--as", "ANNA", "--to", "bruno@one.test", code=1)
     assert report["outcome"] == "refused" and report["failed_at"] in ("MAIL FROM", "RCPT TO")
+
+
+def test_an_administrators_login_may_test_and_what_it_finds_pauses_and_releases(anna, mailroom, database, server):
+    name = database.name + "_administrator"
+    password = database.cluster.create_role(name, "IN ROLE mailroom_administrator")
+    mailroom.configure("database", connection=database.cluster.dsn(name, password, database.name))
+    server.users[ANNA] = "another"
+    assert "paused" in tested(mailroom, "user", "ANNA", "--as", "ANNA", code=1)["status"]
+    assert len(refused_logins(database)) == 1
+    server.users[ANNA] = "right"
+    tested(mailroom, "user", "ANNA", "enabled=yes", "--as", "ANNA")
+    assert refused_logins(database) == []
+    assert [test["by_login"] for test in mailroom.json("test", "list")["tests"]] == [name, name]
