@@ -72,7 +72,7 @@ pg::DbResult<Screen> read_within(pg::Connection& connection, const Order& order)
     auto shown = queue::read_settings(connection);
     if (!shown)
         return shown.error();
-    auto uid = connection.run({"", "SELECT gen_random_uuid()"});
+    auto uid = connection.run({"", "SELECT gen_random_uuid()::text"});
     if (!uid)
         return uid.error();
     return Screen{std::move(stored->settings), *std::move(shown), std::string(uid->text(0, 0))};

@@ -59,7 +59,7 @@ void leave_behind(std::unique_ptr<asio::io_context> io)
 }
 
 struct Attempt {
-    SmtpTransport& transport;
+    Transport& transport; // all that the daemon puts before its own stands before this one as well
     Errand& errand;
     Delivery delivery;
     bool has_ended = false;

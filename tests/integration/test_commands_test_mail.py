@@ -46,7 +46,7 @@ def general(erp, server):
     return erp
 
 
-def tested(mailroom, *arguments, code=0, password=None):
+def trial(mailroom, *arguments, code=0, password=None):
     """What a test tells; its exit code must be this one."""
     more = ["--password"] if password else []
     done = mailroom.run("test", *arguments, *more, "--json", check=False, input=f"{password}\n" if password else None)
@@ -67,7 +67,7 @@ def refused_logins(database):
 
 
 def test_a_good_test_tells_every_step_and_is_marked_and_recorded(anna, mailroom, server):
-    report = tested(mailroom, "user", "ANNA", "--as", "ANNA")
+    report = trial(mailroom, "user", "ANNA", "--as", "ANNA")
     assert (report["outcome"], report["counts"], report["table_row"], report["mode"], report["to"]) == ("accepted", True, "S11", "smtp", ANNA)
     assert (report["account"], report["from"], report["sender"], report["envelope_sender"]) == (ANNA, ANNA, "", ANNA)
     assert report["server"] == f"localhost:{server.port}" and report["words"].startswith("250 2.0.0")
@@ -97,25 +97,25 @@ def test_each_place_resolves_as_its_mail_would(general, mailroom, server):
     expected = {("general",): ("B2", "Mobile <mobile@example.test>", GENERAL), ("form", "INV"): ("M6", "invoices@example.test", GENERAL),
                 ("model", "TRUCK"): ("D6", "dispatch@example.test", GENERAL), ("user", "ANNA"): ("S11", ANNA, "")}
     for place, (row, from_, sender) in expected.items():
-        report = tested(mailroom, *place, "--as", "PRESSER")
+        report = trial(mailroom, *place, "--as", "PRESSER")
         assert (report["table_row"], report["from"], report["sender"], report["to"]) == (row, from_, sender, "presser@example.test"), place
-    assert (tested(mailroom, "me", "--as", "ANNA")["table_row"], len(server.seen.messages)) == ("S11", 5)
+    assert (trial(mailroom, "me", "--as", "ANNA")["table_row"], len(server.seen.messages)) == ("S11", 5)
 
 
 def test_a_blank_address_says_that_it_goes_as_standard_mail_and_tests_that(anna, mailroom, server):
     anna.form("BLANK", mode="general")
     anna.model("NONE")
     for place, row in ((("form", "BLANK"), "M1/S11"), (("model", "NONE"), "D1/S11")):
-        report = tested(mailroom, *place, "--as", "ANNA")
+        report = trial(mailroom, *place, "--as", "ANNA")
         assert (report["table_row"], report["account"]) == (row, ANNA) and "blank" in report["note"] and "ANNA" in report["note"]
-    assert "--as" in tested(mailroom, "form", "BLANK", "--to", "x@example.test", code=2)["error"]
-    report = tested(mailroom, "form", "BLANK", "from=invoices@example.test", "--as", "ANNA", code=1)
+    assert "--as" in trial(mailroom, "form", "BLANK", "--to", "x@example.test", code=2)["error"]
+    report = trial(mailroom, "form", "BLANK", "from=invoices@example.test", "--as", "ANNA", code=1)
     assert (report["table_row"], report["outcome"], report["note"]) == ("M5", "held", ""), "as on the screen"
 
 
 def test_a_disabled_user_answers_s1_whoever_presses(anna, mailroom, server):
     anna.user("GONE", enabled=False, email="gone@example.test")
-    report = tested(mailroom, "user", "GONE", "--as", "ANNA", code=1)
+    report = trial(mailroom, "user", "GONE", "--as", "ANNA", code=1)
     assert (report["outcome"], report["table_row"]) == ("held", "S1") and "no_user" in report["words"] and "enable" in report["what_to_do"]
     assert server.seen.connections == 0
 
@@ -123,7 +123,7 @@ def test_a_disabled_user_answers_s1_whoever_presses(anna, mailroom, server):
 def test_modes_that_do_not_send_by_smtp_answer_with_their_row_and_hold(erp, mailroom):
     for mode, row, reason in (("office365", "S7", "auth_required"), ("outlook", "S3", "waiting_desktop"), ("other_client", "S5", "waiting_desktop")):
         erp.user("ANNA", mode=mode, email=ANNA)
-        report = tested(mailroom, "user", "ANNA", "--as", "ANNA", code=1)
+        report = trial(mailroom, "user", "ANNA", "--as", "ANNA", code=1)
         assert (report["table_row"], report["mode"], report["outcome"]) == (row, mode, "held") and report["words"].startswith(reason)
         assert report["what_to_do"]
 
@@ -132,8 +132,8 @@ def test_what_must_be_given_first_is_said(anna, mailroom, server):
     for arguments, words in ((["user", "ANNA"], "--as"), (["me"], "--as"), (["me", "--as", "NOBODY"], 'no user "NOBODY"'),
                              (["form", "NOPE", "--as", "ANNA"], 'no form "NOPE"'), (["user", "ANNA", "--to", "nobody"], "--to"),
                              (["user", "ANNA", "server", "--to", ANNA], "name=value")):
-        assert words in tested(mailroom, *arguments, code=2)["error"], arguments
-    told = tested(mailroom, "user", "ANNA", "port=70000", "colour=red", "--as", "ANNA", code=1)["error"]
+        assert words in trial(mailroom, *arguments, code=2)["error"], arguments
+    told = trial(mailroom, "user", "ANNA", "port=70000", "colour=red", "--as", "ANNA", code=1)["error"]
     assert "user.port" in told and "user.colour" in told, "the checks of saving"
     assert server.seen.connections == 0 and mailroom.json("test", "list")["tests"] == []
 
@@ -141,19 +141,19 @@ def test_what_must_be_given_first_is_said(anna, mailroom, server):
 def test_a_refused_login_pauses_the_account_is_told_once_and_a_good_test_releases_what_waited(anna, mailroom, database, server):
     with mailroom.daemon() as daemon:
         server.users[ANNA] = "another"
-        report = tested(mailroom, "user", "ANNA", "--as", "ANNA", code=1)
+        report = trial(mailroom, "user", "ANNA", "--as", "ANNA", code=1)
         assert (report["outcome"], report["failed_at"]) == ("refused", "login") and report["words"].startswith("535 5.7.8")
         assert "account password user ANNA" in report["what_to_do"] and "paused" in report["status"]
         assert refused_logins(database) == [{"account": ANNA, "reason": "auth_failed", "owner": "user ANNA"}]
         uid = anna.enqueue(user="ANNA", **letter())
         anna.wait_for(uid, "held", "auth_failed")
-        assert tested(mailroom, "user", "ANNA", "--as", "ANNA", code=1)["failed_at"] == "login", "a test is the probe of a paused account"
+        assert trial(mailroom, "user", "ANNA", "--as", "ANNA", code=1)["failed_at"] == "login", "a test is the probe of a paused account"
         daemon.wait_for_line("is paused")
-        assert len(server.seen.logins) == 2
+        assert len(server.seen.logins) == 2 and daemon.log().count("is paused") == 1
         server.users[ANNA] = "right"
-        assert "goes on" in tested(mailroom, "user", "ANNA", "--as", "ANNA")["status"]
+        assert "goes on" in trial(mailroom, "user", "ANNA", "--as", "ANNA")["status"]
         anna.wait_for(uid, "sent")
-        assert daemon.log().count("is paused") == 1
+    assert database.value("SELECT count(*) FROM mailroom.events WHERE kind = 'account_paused'") == 1
     assert refused_logins(database) == []
 
 
@@ -161,29 +161,29 @@ def test_a_refused_from_stops_the_pair_and_a_good_test_lets_it_go(general, mailr
     general.form("INV", from_="invoices@example.test", mode="general")
     script.on("mail", Reply("550 5.7.60 not allowed to send as this sender"))
     with mailroom.daemon():
-        report = tested(mailroom, "form", "INV", "--as", "PRESSER", code=1)
+        report = trial(mailroom, "form", "INV", "--as", "PRESSER", code=1)
         assert report["failed_at"] == "MAIL FROM" and "5.7.60" in report["words"] and "send as" in report["what_to_do"]
         assert database.rows("SELECT account, from_address FROM mailroom.refused_sender") == [
             {"account": GENERAL, "from_address": "invoices@example.test"}]
         uid = general.enqueue(form="INV", **letter())
         general.wait_for(uid, "held", "send_as_denied")
         script.clear()
-        tested(mailroom, "form", "INV", "--as", "PRESSER")
+        trial(mailroom, "form", "INV", "--as", "PRESSER")
         general.wait_for(uid, "sent")
 
 
 def test_values_of_the_screen_are_tried_and_not_stored_and_change_no_status(anna, mailroom, database, server):
     before = mailroom.json("account", "list")
     version = database.value("SELECT settings_version FROM mailroom.installation")
-    report = tested(mailroom, "user", "ANNA", "from=Sales <sales@example.test>", "--as", "ANNA")
+    report = trial(mailroom, "user", "ANNA", "from=Sales <sales@example.test>", "--as", "ANNA")
     assert (report["from"], report["sender"], report["counts"]) == ("Sales <sales@example.test>", ANNA, False)
     assert "no status changes" in report["status"]
-    report = tested(mailroom, "user", "ANNA", "--as", "ANNA", password="wrong", code=1)
+    report = trial(mailroom, "user", "ANNA", "--as", "ANNA", password="wrong", code=1)
     assert report["failed_at"] == "login" and not report["counts"]
     assert refused_logins(database) == [] and mailroom.json("account", "list") == before
-    assert tested(mailroom, "user", "ANNA", "from=", f"port={server.port}", "--as", "ANNA")["counts"], "equal values count"
-    assert tested(mailroom, "user", "ANNA", "--as", "ANNA", password="right")["counts"], "so does the stored password, typed"
-    assert tested(mailroom, "user", "NEW", f"email={ANNA}", "mode=smtp", "server=localhost", f"port={server.port}", "--as", "ANNA",
+    assert trial(mailroom, "user", "ANNA", "from=", f"port={server.port}", "--as", "ANNA")["counts"], "equal values count"
+    assert trial(mailroom, "user", "ANNA", "--as", "ANNA", password="right")["counts"], "so does the stored password, typed"
+    assert trial(mailroom, "user", "NEW", f"email={ANNA}", "mode=smtp", "server=localhost", f"port={server.port}", "--as", "ANNA",
                   password="right")["table_row"] == "S11"
     assert mailroom.json("account", "list") == before
     assert database.value("SELECT settings_version FROM mailroom.installation") >= version
@@ -192,9 +192,9 @@ def test_values_of_the_screen_are_tried_and_not_stored_and_change_no_status(anna
 def test_a_stored_secret_goes_to_no_other_account_server_port_or_encryption(anna, mailroom, server, certificates):
     with MisbehavingServer(certificates.server(), users={ANNA: "right", "other": "right"}) as other:
         for values in ((f"port={other.port}",), ("server=127.0.0.1",), ("account=other",), ("use_ssl=no", "allow_cleartext=yes")):
-            assert "type it again" in tested(mailroom, "user", "ANNA", *values, "--as", "ANNA", code=2)["error"], values
+            assert "type it again" in trial(mailroom, "user", "ANNA", *values, "--as", "ANNA", code=2)["error"], values
         assert other.seen.connections == server.seen.connections == 0
-        report = tested(mailroom, "user", "ANNA", f"port={other.port}", "--as", "ANNA", password="right")
+        report = trial(mailroom, "user", "ANNA", f"port={other.port}", "--as", "ANNA", password="right")
         assert (report["server"], report["counts"]) == (f"localhost:{other.port}", False)
 
 
@@ -202,7 +202,7 @@ def test_a_stored_secret_goes_to_no_other_account_server_port_or_encryption(anna
 def test_a_silent_server_ends_the_test_at_its_limit_and_the_step_is_named(anna, mailroom, server, script, step, name):
     script.on(step, Silence())
     begun = time.monotonic()
-    report = tested(mailroom, "user", "ANNA", "--as", "ANNA", "--timeout", "2", code=1)
+    report = trial(mailroom, "user", "ANNA", "--as", "ANNA", "--timeout", "2", code=1)
     assert time.monotonic() - begun < 10
     assert (report["failed_at"], report["steps"][-1]["step"]) == (name, name) and "no answer" in report["words"]
     assert report["steps"][-1]["ms"] > 500 and report["outcome"] == ("in_doubt" if step == "dot" else "refused")
@@ -211,12 +211,12 @@ def test_a_silent_server_ends_the_test_at_its_limit_and_the_step_is_named(anna, 
 
 def test_a_wrong_certificate_and_a_server_that_is_not_there_name_their_step(anna, mailroom, server, script, certificates, database):
     script.on("tls", WrongCertificate(certificates.other_host()))
-    report = tested(mailroom, "user", "ANNA", "--as", "ANNA", code=1)
+    report = trial(mailroom, "user", "ANNA", "--as", "ANNA", code=1)
     assert report["failed_at"] == "TLS" and "certificate" in report["words"] and "certificate" in report["what_to_do"]
     server.stop()
-    report = tested(mailroom, "user", "ANNA", "--as", "ANNA", code=1)
+    report = trial(mailroom, "user", "ANNA", "--as", "ANNA", code=1)
     assert report["failed_at"] == "connect" and report["steps"][-1]["step"] == "connect"
-    report = tested(mailroom, "user", "ANNA", "server=nowhere.invalid", "--as", "ANNA", password="right", code=1)
+    report = trial(mailroom, "user", "ANNA", "server=nowhere.invalid", "--as", "ANNA", password="right", code=1)
     assert report["failed_at"] == "name resolution"
     assert refused_logins(database) == [], "it says nothing of the login"
 
@@ -235,11 +235,11 @@ def test_a_real_postfix_takes_a_test_and_refuses_another_from(erp, mailroom, str
     strict_postfix.forget()
     erp.user("ANNA", mode="smtp", email=ANNA, server="localhost", port=strict_postfix.port, send_as=True)
     erp.password("user", "ANNA", secret=strict_postfix.add_user(ANNA))
-    report = tested(mailroom, "me", "--as", "ANNA", "--to", "bruno@one.test")
+    report = trial(mailroom, "me", "--as", "ANNA", "--to", "bruno@one.test")
     assert report["outcome"] == "accepted" and "queued as" in report["words"]
     [arrived] = strict_postfix.wait_for(1)
     assert report["message_id"] in str(arrived)
-    report = tested(mailroom, "me", "from=ben@example.test", "--as", "ANNA", "--to", "bruno@one.test", code=1)
+    report = trial(mailroom, "me", "from=ben@example.test", "--as", "ANNA", "--to", "bruno@one.test", code=1)
     assert report["outcome"] == "refused" and report["failed_at"] in ("MAIL FROM", "RCPT TO")
 
 
@@ -248,9 +248,9 @@ def test_an_administrators_login_may_test_and_what_it_finds_pauses_and_releases(
     password = database.cluster.create_role(name, "IN ROLE mailroom_administrator")
     mailroom.configure("database", connection=database.cluster.dsn(name, password, database.name))
     server.users[ANNA] = "another"
-    assert "paused" in tested(mailroom, "user", "ANNA", "--as", "ANNA", code=1)["status"]
+    assert "paused" in trial(mailroom, "user", "ANNA", "--as", "ANNA", code=1)["status"]
     assert len(refused_logins(database)) == 1
     server.users[ANNA] = "right"
-    tested(mailroom, "user", "ANNA", "enabled=yes", "--as", "ANNA")
+    trial(mailroom, "user", "ANNA", "enabled=yes", "--as", "ANNA")
     assert refused_logins(database) == []
     assert [test["by_login"] for test in mailroom.json("test", "list")["tests"]] == [name, name]
