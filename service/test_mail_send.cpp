@@ -97,7 +97,8 @@ void say_what_took_too_long(Sent& sent, std::chrono::milliseconds limit)
         outcome.stage = open->stage;
     outcome.cause = Cause::timed_out;
     outcome.code = 0;
-    outcome.text = fmt::format("no answer: the test as a whole may take {}", describe(limit));
+    outcome.text = fmt::format("no answer: the test as a whole may take {} s",
+                               std::chrono::ceil<std::chrono::seconds>(limit).count());
 }
 
 } // namespace

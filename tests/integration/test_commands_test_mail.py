@@ -153,7 +153,7 @@ def test_a_refused_login_pauses_the_account_is_told_once_and_a_good_test_release
         server.users[ANNA] = "right"
         assert "goes on" in trial(mailroom, "user", "ANNA", "--as", "ANNA")["status"]
         anna.wait_for(uid, "sent")
-    assert database.value("SELECT count(*) FROM mailroom.events WHERE kind = 'account_paused'") == 1
+    assert database.value("SELECT times FROM mailroom.events WHERE id = 'account_paused'") == 1
     assert refused_logins(database) == []
 
 
