@@ -64,6 +64,8 @@ struct General {
     SmtpServer user_server; // what users inherit; blank host: General's own group
     bool send_as = false;   // no Sender header, envelope sender = From
     std::optional<SealedSecret> password;
+
+    friend bool operator==(const General&, const General&) = default;
 };
 
 struct User {
@@ -78,6 +80,8 @@ struct User {
     SmtpServer server;
     bool send_as = false;
     std::optional<SealedSecret> password;
+
+    friend bool operator==(const User&, const User&) = default;
 };
 
 // How a Row's or a Model's mail leaves; `general` is a link to General's mode, not a copy.
@@ -90,6 +94,8 @@ struct DocumentKind {
     std::string name;
     std::string from; // blank: its mail is standard
     LinkMode mode = LinkMode::not_configured;
+
+    friend bool operator==(const DocumentKind&, const DocumentKind&) = default;
 };
 
 // What a server lets an account do; 0: no limit.

@@ -131,8 +131,9 @@ boost::asio::awaitable<Connections::Acquired> Connections::open(const Login& log
     const auto cleartext =
         login.server.security == Security::none ? smtp::Cleartext::allowed : smtp::Cleartext::forbidden;
     const std::shared_ptr<const tls::ClientContext> tls = options_.tls; // a reload may bring another meanwhile
-    const smtp::OpenOptions options{tls.get(), options_.client_name,  options_.timeouts,
-                                    cleartext, pipelining_for(login), generation_};
+    const smtp::OpenOptions options{tls.get(),     options_.client_name,  options_.timeouts,
+                                    cleartext,     pipelining_for(login), generation_,
+                                    options_.trace};
     const smtp::Credentials* const credentials = login.credentials ? &*login.credentials : nullptr;
     Opening opening; // a stop does not wait for a server that has not taken us in
     opening.progress = progress;

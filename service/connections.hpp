@@ -32,6 +32,7 @@ public:
         smtp::Timeouts timeouts;
         std::chrono::milliseconds idle{15'000}; // an unused session is closed after this
         smtp::Pipelining pipelining = smtp::Pipelining::automatic;
+        Trace* trace = nullptr; // of all sessions: for who sends one message
     };
 
     Connections(boost::asio::any_io_executor executor, Options options);

@@ -175,6 +175,44 @@ void add_settings_commands(CLI::App& app, Options& options, Action& chosen)
     history->add_option("--before", page.after, "Older than this id, as the page before said");
 }
 
+void add_test_commands(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::Testing testing;
+    static std::int64_t limit = 20;
+    static double seconds = 30;
+    CLI::App* const test = app.add_subcommand("test", "Sends a test e-mail as real mail would go, and tells each step");
+    test->require_subcommand(1);
+    for (const auto& [kind, description] :
+         {std::pair{"general", "Tests the shared account, as mail of MOBILE"},
+          std::pair{"user", "Tests a user's account, as the user's standard mail"},
+          std::pair{"form", "Tests a form, as mass mail; with a blank address as standard mail of --as"},
+          std::pair{"model", "Tests a model, as dispatch mail; with a blank address as standard mail of --as"},
+          std::pair{"me", "Tests one's own account, that of --as"}}) {
+        CLI::App* const one = command(*test, kind, description, options, chosen, [&options, kind = kind] {
+            testing.target.kind = kind;
+            testing.timeout = std::chrono::milliseconds(std::llround(seconds * 1000));
+            return commands::test_send(options, testing);
+        });
+        if (kind != std::string_view("general") && kind != std::string_view("me"))
+            one->add_option("code", testing.target.code, "The code of the user, form or model")->required();
+        one->add_option("settings", testing.values, "name=value ...: as on the screen, not stored");
+        one->add_option("--to", testing.to, "Where the test goes; otherwise to the address of --as");
+        one->add_option("--as", testing.presser, "Code of the ERP user who presses the button")->type_name("USER");
+        one->add_flag("--password", testing.types_password,
+                      "Asks for the password to try, or reads one line of standard input; it is not stored");
+        one->add_option("--timeout", seconds, "Seconds after which it ends, whatever hangs")
+            ->check(CLI::Range(1.0, 30.0))
+            ->default_str("30");
+        one->footer("Exit codes: 0 accepted by the server, 1 not, or an error, 2 wrong command line, or something must "
+                    "be given first");
+    }
+    command(*test, "list", "Shows the tests that were sent, the newest last", options, chosen,
+            [&] { return commands::test_list(options, limit); })
+        ->add_option("--limit", limit, "How many at most")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 10'000));
+}
+
 void add_send_command(CLI::App& app, Options& options, Action& chosen)
 {
     static commands::SendArguments arguments;
@@ -466,6 +504,7 @@ int main(int argc, char** argv)
         ->type_name("FILE");
     add_account_commands(app, options, chosen);
     add_settings_commands(app, options, chosen);
+    add_test_commands(app, options, chosen);
     add_send_command(app, options, chosen);
     command(app, "queue", "Shows what waits, where and why", options, chosen,
             [&] { return commands::queue_depth(options); });

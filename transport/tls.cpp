@@ -1,11 +1,14 @@
 #include "transport/tls.hpp"
 
+#include "config/text.hpp"
+
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
@@ -198,6 +201,17 @@ bool expect_host(ssl_st* session, const std::string& host)
     char* name = const_cast<char*>(host.c_str()); // NOLINT(cppcoreguidelines-pro-type-const-cast)
     return X509_VERIFY_PARAM_set1_host(wanted, host.data(), host.size()) == 1 &&
            SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) == 1;
+}
+
+std::string describe(const ssl_st* session)
+{
+    std::string text = std::string(SSL_get_version(session)) + ", " + SSL_get_cipher_name(session);
+    const X509* const certificate = SSL_get0_peer_certificate(session);
+    std::array<char, 256> subject{};
+    if (certificate != nullptr && X509_NAME_oneline(X509_get_subject_name(certificate), subject.data(),
+                                                    static_cast<int>(subject.size())) != nullptr)
+        text += ", certificate of " + printable(std::string_view(subject.data()), subject.size());
+    return text;
 }
 
 std::optional<std::chrono::sys_seconds> certificate_end(const ssl_st* session)

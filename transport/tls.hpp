@@ -63,6 +63,9 @@ bool expect_host(ssl_st* session, const std::string& host);
 // After a handshake: until when the server's certificate is in force. None: it says so in no way that can be read.
 std::optional<std::chrono::sys_seconds> certificate_end(const ssl_st* session);
 
+// After a handshake: its version and cipher and whose certificate it was, for people.
+std::string describe(const ssl_st* session);
+
 // After a failed handshake.
 struct HandshakeTrouble {
     bool by_certificate = false; // not trusted, expired, of another host

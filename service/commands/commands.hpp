@@ -40,6 +40,18 @@ int account_list(const Options& options);
 int account_password(const Options& options, const Target& target);
 int account_probe(const Options& options, const Target& target);
 
+// Send Test Email.
+struct Testing {
+    Target target;                   // general, user, form, model or me
+    std::vector<std::string> values; // name=value, as on the screen; not stored
+    std::string to;                  // empty: the presser's own address
+    std::string presser;             // the ERP user who presses
+    bool types_password = false;
+    std::chrono::milliseconds timeout{30'000};
+};
+int test_send(const Options& options, const Testing& testing);
+int test_list(const Options& options, std::int64_t limit);
+
 struct SendArguments {
     std::string file; // JSON as for mailroom.enqueue; "-": standard input
     std::string user, form, model;

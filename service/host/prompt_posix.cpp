@@ -113,6 +113,11 @@ Result<Secret> read_new_password(const std::string& prompt, const std::string& a
     return first;
 }
 
+Result<Secret> read_password(const std::string& prompt)
+{
+    return ::isatty(STDIN_FILENO) == 0 ? read_line(nullptr) : ask_secret(prompt);
+}
+
 Answer ask(const std::string& question)
 {
     if (::isatty(STDIN_FILENO) == 0)

@@ -15,20 +15,22 @@ namespace asio = boost::asio;
 
 namespace {
 
-asio::awaitable<Opening::Action> answered(Wire& wire, Opening& opening)
+asio::awaitable<Opening::Action> answered(Wire& wire, Opening& opening, Trace* trace)
 {
     auto answer = co_await wire.read_reply();
     if (auto* loss = std::get_if<Loss>(&answer))
         co_return opening.on_lost(*loss);
+    if (trace != nullptr)
+        trace->end(words_of(std::get<Reply>(answer)));
     co_return opening.on_reply(std::get<Reply>(answer), wire.unread());
 }
 
-asio::awaitable<Opening::Action> sent(Wire& wire, Opening& opening, std::string octets)
+asio::awaitable<Opening::Action> sent(Wire& wire, Opening& opening, std::string octets, Trace* trace)
 {
     co_await wire.write(octets);
     wipe(octets);
     // Also after a failed write: a 421 that came before the server closed says more than a broken pipe.
-    auto next = co_await answered(wire, opening);
+    auto next = co_await answered(wire, opening, trace);
     co_return next;
 }
 
@@ -38,6 +40,8 @@ asio::awaitable<Opening::Action> encrypted(Wire& wire, Opening& opening, const S
     if (options.tls == nullptr)
         co_return opening.on_lost({Cause::tls_failed, "no certificate authorities are set up"});
     const std::optional<Loss> loss = co_await wire.handshake(*options.tls, server.host, server.port);
+    if (!loss && options.trace != nullptr)
+        options.trace->end(wire.tls_in_words());
     co_return loss ? opening.on_lost(*loss) : opening.on_tls();
 }
 
@@ -46,11 +50,13 @@ asio::awaitable<Opening::Action> perform(Wire& wire, Opening& opening, Opening::
                                          const OpenOptions& options)
 {
     wire.expires_after(limit_of(opening.stage(), options.timeouts));
+    if (options.trace != nullptr)
+        options.trace->begin(opening.stage());
     if (auto* send = std::get_if<Opening::Send>(&action))
-        return sent(wire, opening, std::move(send->octets));
+        return sent(wire, opening, std::move(send->octets), options.trace);
     if (std::holds_alternative<Opening::Handshake>(action))
         return encrypted(wire, opening, server, options);
-    return answered(wire, opening);
+    return answered(wire, opening, options.trace);
 }
 
 } // namespace
@@ -69,7 +75,8 @@ Connection::Connection(std::unique_ptr<Wire> wire, Capabilities capabilities, st
       server_(std::move(server)),
       timeouts_(options.timeouts),
       pipelining_(options.pipelining),
-      generation_(options.generation)
+      generation_(options.generation),
+      trace_(options.trace)
 {}
 
 Connection::~Connection() = default;
@@ -128,7 +135,7 @@ struct Opened {
 
 asio::awaitable<Opened> try_to_open(const Server& server, const Credentials* credentials, const OpenOptions& options)
 {
-    auto reached = co_await Wire::connect(server.host, server.port, options.timeouts);
+    auto reached = co_await Wire::connect(server.host, server.port, options.timeouts, options.trace);
     if (auto* unreachable = std::get_if<Wire::Unreachable>(&reached))
         co_return Opened{outcome_of(unreachable->loss, unreachable->stage)};
     auto wire = std::move(std::get<std::unique_ptr<Wire>>(reached));

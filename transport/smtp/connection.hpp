@@ -13,6 +13,7 @@
 #include "transport/smtp/timeouts.hpp"
 #include "transport/smtp/transaction.hpp"
 #include "transport/smtp/trouble.hpp"
+#include "transport/trace.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -50,7 +51,8 @@ struct OpenOptions {
     Timeouts timeouts = {};
     Cleartext cleartext_login = Cleartext::forbidden;
     Pipelining pipelining = Pipelining::automatic;
-    int generation = 0; // the caller's: of the settings that are here
+    int generation = 0;     // the caller's: of the settings that are here
+    Trace* trace = nullptr; // of all that this session does; must outlive it
 };
 
 // What may go out behind the final dot of a message: the commands of the next one.
@@ -129,6 +131,7 @@ private:
     Timeouts timeouts_;
     Pipelining pipelining_;
     int generation_;
+    Trace* trace_;
     std::unique_ptr<Begun> begun_;
     LinkState link_ = LinkState::clean;
     BrokeOff broke_off_ = BrokeOff::no;

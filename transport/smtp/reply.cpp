@@ -50,6 +50,11 @@ std::string_view status_at_front(std::string_view text, char category)
 
 } // namespace
 
+std::string words_of(const Reply& reply)
+{
+    return std::to_string(reply.code) + " " + reply.enhanced + (reply.enhanced.empty() ? "" : " ") + reply.text();
+}
+
 std::string Reply::text() const
 {
     std::string result;

@@ -23,6 +23,8 @@ struct Reply {
     std::string text() const; // the lines as one, at most `max_text` octets
 };
 
+std::string words_of(const Reply& reply); // 535 5.7.8 wrong login or password
+
 inline constexpr std::size_t max_text = 1024; // octets, as Outcome::text
 
 // One for each connection: it keeps the beginning of a reply until its end comes. After an error it must not be used.

@@ -37,6 +37,7 @@ struct Submission {
     Clock::time_point expires;                      // the message
     Clock::time_point due;                          // the final dot
     Progress& progress;
+    Trace* trace;          // null: nobody asks
     bool too_slow = false; // it was not there when it was due
 };
 
@@ -74,9 +75,13 @@ Transaction::Action lost(Submission& s, Loss loss)
 asio::awaitable<Transaction::Action> answered(Submission& s)
 {
     s.wire.expires_after(limit_of_reply(s));
+    if (s.trace != nullptr)
+        s.trace->begin(s.transaction.stage());
     auto answer = co_await s.wire.read_reply();
     if (auto* loss = std::get_if<Loss>(&answer))
         co_return lost(s, std::move(*loss));
+    if (s.trace != nullptr)
+        s.trace->end(words_of(std::get<Reply>(answer)));
     auto next = s.transaction.on_reply(std::get<Reply>(answer));
     s.progress.answered = s.transaction.answered();
     crash_point("answered", to_string(s.transaction.stage()));
@@ -157,6 +162,8 @@ asio::awaitable<Transaction::Action> content_sent(Submission& s)
     Source source(s.content);
     s.went_behind_a_dot = false;
     s.progress.step = Progress::Step::content;
+    if (s.trace != nullptr)
+        s.trace->begin(Stage::content);
     s.wire.stop_writing_on_answer();
     for (;;) {
         if (source.piece_is_used_up()) {
@@ -196,6 +203,8 @@ asio::awaitable<Transaction::Action> content_sent(Submission& s)
         s.progress.sent =
             std::min(s.progress.sent + part.size(), s.progress.size); // dots that were doubled do not count
         crash_point(all ? "sent.final_dot" : "sent.content");
+        if (all && s.trace != nullptr)
+            s.trace->end(std::to_string(s.content.size()) + " octets");
         if (all)
             co_return s.transaction.on_sent();
     }
@@ -295,7 +304,8 @@ asio::awaitable<Delivery> submit(Connection& connection, const Envelope& envelop
                  begun != nullptr,
                  hooks.expires,
                  due,
-                 progress};
+                 progress,
+                 connection.trace_};
 
     Transaction::Action action = Transaction::AwaitReply{};
     if (!begun)

@@ -78,6 +78,14 @@ asio::awaitable<std::variant<std::vector<tcp::endpoint>, Loss>> resolve(const st
     co_return std::move(lookup->found);
 }
 
+std::string in_words(const std::vector<tcp::endpoint>& endpoints)
+{
+    std::string text;
+    for (const auto& endpoint : endpoints)
+        text += (text.empty() ? "" : ", ") + endpoint.address().to_string();
+    return text;
+}
+
 } // namespace
 
 // One deadline serves every step. Its timer is only set when it would go off too late: most steps end long before.
@@ -177,35 +185,45 @@ Wire::~Wire()
     link_->cut({Cause::connection_lost, "closed"});
 }
 
-asio::awaitable<Wire::Reached> Wire::connect(const std::string& host, Port port, const Timeouts& timeouts)
+asio::awaitable<Wire::Reached> Wire::connect(const std::string& host, Port port, const Timeouts& timeouts, Trace* trace)
 {
+    if (trace != nullptr)
+        trace->begin(Stage::resolve);
     auto resolved = co_await resolve(host, port, timeouts.resolve);
     if (auto* loss = std::get_if<Loss>(&resolved))
         co_return Unreachable{Stage::resolve, std::move(*loss)};
     auto& endpoints = std::get<std::vector<tcp::endpoint>>(resolved);
     endpoints.resize(std::min(endpoints.size(), max_addresses), {});
+    if (trace != nullptr)
+        trace->end(in_words(endpoints));
 
     const asio::any_io_executor executor = co_await asio::this_coro::executor;
     const auto end = Clock::now() + timeouts.connect;
     Loss loss{Cause::name_not_found, "the name " + host + " has no address"};
     for (std::size_t i = 0; i < endpoints.size(); ++i) {
         auto link = std::make_shared<Link>(executor);
+        const std::string where = endpoints[i].address().to_string() + " port " + std::to_string(port.number());
+        if (trace != nullptr)
+            trace->begin(Stage::connect);
         const auto share = (end - Clock::now()) / static_cast<int>(endpoints.size() - i);
         link->expires_after(std::chrono::ceil<std::chrono::milliseconds>(share));
         const auto [error] = co_await link->socket.async_connect(endpoints[i], as_tuple);
         if (!error && !link->loss) {
+            if (trace != nullptr)
+                trace->end(where);
             error_code ignored;
             link->socket.set_option(tcp::no_delay(true), ignored);
             link->socket.non_blocking(true, ignored); // for is_alive
             link->deadline = Clock::time_point::max();
             co_return std::unique_ptr<Wire>(new Wire(std::move(link)));
         }
-        const std::string where = endpoints[i].address().to_string() + " port " + std::to_string(port.number());
         if (link->loss)
             loss = {Cause::timed_out, "connecting to " + where + " took too long"};
         else
             loss = {Cause::connection_refused, "connecting to " + where + ": " + error.message()};
         link->cut(loss);
+        if (trace != nullptr)
+            trace->end(loss.text);
     }
     co_return Unreachable{Stage::connect, std::move(loss)};
 }
@@ -338,6 +356,11 @@ bool Wire::is_alive()
 bool Wire::resumed_tls() const
 {
     return link_->tls && SSL_session_reused(link_->tls->native_handle()) == 1;
+}
+
+std::string Wire::tls_in_words() const
+{
+    return link_->tls ? tls::describe(link_->tls->native_handle()) : std::string();
 }
 
 std::optional<std::chrono::sys_seconds> Wire::certificate_end() const

@@ -8,6 +8,7 @@
 #include "transport/smtp/reply.hpp"
 #include "transport/smtp/timeouts.hpp"
 #include "transport/smtp/trouble.hpp"
+#include "transport/trace.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -36,7 +37,9 @@ public:
     };
     using Reached = std::variant<std::unique_ptr<Wire>, Unreachable>;
     // Tries the addresses of `host` one after the other; timeouts.connect is shared out among them.
-    static boost::asio::awaitable<Reached> connect(const std::string& host, Port port, const Timeouts& timeouts);
+    // trace: of its steps, as of all that follows; null: nobody asks.
+    static boost::asio::awaitable<Reached> connect(const std::string& host, Port port, const Timeouts& timeouts,
+                                                   Trace* trace = nullptr);
 
     ~Wire();
     Wire(const Wire&) = delete;
@@ -47,6 +50,7 @@ public:
                                                           Port port);
     bool resumed_tls() const;                                        // an earlier session, in the handshake
     std::optional<std::chrono::sys_seconds> certificate_end() const; // of the server's certificate; none: no TLS
+    std::string tls_in_words() const;                                // empty: no TLS
     // The handshake was lost after it had offered an earlier session: a full one may succeed, as the next will be.
     bool resumption_failed() const { return resumption_failed_; }
 
