@@ -48,8 +48,5 @@ CREATE TRIGGER forget_status AFTER DELETE ON mailroom.users FOR EACH ROW EXECUTE
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mailroom FROM PUBLIC;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mailroom.account_status, mailroom.desktop_agent TO mailroom_worker;
-GRANT SELECT ON mailroom.account_status, mailroom.desktop_agent, mailroom.limits TO mailroom_administrator;
+GRANT SELECT ON mailroom.account_status, mailroom.desktop_agent TO mailroom_administrator;
 GRANT SELECT ON mailroom.account_status, mailroom.desktop_agent TO mailroom_operator;
--- `mailroom explain` of a message by an administrator.
-GRANT SELECT (id, uid, source, user_id, user_code, row_id, model_id, addressed, pinned) ON mailroom.queue TO mailroom_administrator;
-GRANT SELECT (id, uid) ON mailroom.content TO mailroom_administrator;
