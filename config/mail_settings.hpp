@@ -64,6 +64,7 @@ struct General {
     SmtpServer user_server; // what users inherit; blank host: General's own group
     bool send_as = false;   // no Sender header, envelope sender = From
     std::optional<SealedSecret> password;
+    std::optional<SealedSecret> token; // of the sign-in to Office 365
 
     friend bool operator==(const General&, const General&) = default;
 };
@@ -80,6 +81,7 @@ struct User {
     SmtpServer server;
     bool send_as = false;
     std::optional<SealedSecret> password;
+    std::optional<SealedSecret> token; // of the sign-in to Office 365
 
     friend bool operator==(const User&, const User&) = default;
 };

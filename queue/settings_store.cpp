@@ -2,6 +2,9 @@
 
 #include "queue/sql.hpp"
 
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+
 #include <utility>
 
 namespace mailroom::queue {
@@ -39,6 +42,7 @@ void read_general(const pg::Result& rows, MailSettings& settings)
     general.user_server = server_of(rows, 0, 11);
     general.send_as = rows.truth(0, 16);
     general.password = sealed(rows, 0, 17);
+    general.token = sealed(rows, 0, 18);
 }
 
 void read_users(const pg::Result& rows, MailSettings& settings)
@@ -56,6 +60,7 @@ void read_users(const pg::Result& rows, MailSettings& settings)
         user.server = server_of(rows, row, 8);
         user.send_as = rows.truth(row, 13);
         user.password = sealed(rows, row, 14);
+        user.token = sealed(rows, row, 15);
         settings.user_ids.emplace(user.code, user.id);
         settings.users.emplace(user.id, std::move(user));
     }
@@ -88,6 +93,47 @@ void read_refusals(const pg::Result& rows, StoredSettings& stored)
     }
 }
 
+std::string text_of(const boost::json::value* value)
+{
+    const auto* text = value != nullptr ? value->if_string() : nullptr;
+    return text == nullptr ? std::string() : std::string(text->data(), text->size());
+}
+
+StoredAgent::Account desktop_account_of(const boost::json::value& value)
+{
+    const auto* object = value.if_object();
+    if (object == nullptr)
+        return {};
+    const auto* linked = object->if_contains("linked");
+    return {text_of(object->if_contains("address")), linked != nullptr && linked->is_bool() && linked->get_bool()};
+}
+
+void read_status(const pg::Result& rows, StoredSettings& stored)
+{
+    for (int row = 0; row < rows.rows(); ++row) {
+        const auto id = static_cast<std::int32_t>(rows.number(row, 1));
+        boost::json::error_code error;
+        const auto parsed = boost::json::parse(boost::json::string_view(rows.text(row, 5)), error);
+        const auto list = parsed.is_array() ? parsed.get_array() : boost::json::array();
+        if (rows.text(row, 0) == "account") {
+            StoredStatus status{id == 0 ? Owner::general() : Owner::user(id),
+                                std::string(rows.text(row, 2)),
+                                std::string(rows.text(row, 3)),
+                                std::string(rows.text(row, 4)),
+                                {},
+                                rows.truth(row, 6)};
+            for (const auto& alias : list)
+                status.aliases.push_back(text_of(&alias));
+            stored.statuses.push_back(std::move(status));
+        } else {
+            StoredAgent agent{id, std::string(rows.text(row, 2)), {}};
+            for (const auto& account : list)
+                agent.accounts.push_back(desktop_account_of(account));
+            stored.agents.push_back(std::move(agent));
+        }
+    }
+}
+
 void read_limits(const pg::Result& rows, MailSettings& settings)
 {
     for (int row = 0; row < rows.rows(); ++row)
@@ -104,7 +150,8 @@ pg::DbResult<StoredSettings> read_settings(pg::Connection& connection)
     auto users = general ? connection.run(sql("load_users")) : general;
     auto documents = users ? connection.run(sql("load_documents")) : users;
     auto refusals = documents ? connection.run(sql("load_refusals")) : documents;
-    auto limits = refusals ? connection.run(sql("load_limits")) : refusals;
+    auto status = refusals ? connection.run(sql("load_status")) : refusals;
+    auto limits = status ? connection.run(sql("load_limits")) : status;
     if (!limits)
         return limits.error();
     StoredSettings stored;
@@ -112,6 +159,7 @@ pg::DbResult<StoredSettings> read_settings(pg::Connection& connection)
     read_users(*users, stored.settings);
     read_documents(*documents, stored.settings);
     read_refusals(*refusals, stored);
+    read_status(*status, stored);
     read_limits(*limits, stored.settings);
     return stored;
 }

@@ -32,10 +32,32 @@ struct RefusedSender {
     std::string reply;
 };
 
+// Of an Office 365 account, as its last contact left it.
+struct StoredStatus {
+    Owner owner;
+    std::string state; // authenticated, never_tried ...
+    std::string account;
+    std::string mailbox;
+    std::vector<std::string> aliases;
+    bool lacks_sending_for_others = false;
+};
+
+struct StoredAgent {
+    struct Account {
+        std::string address;
+        bool linked = false;
+    };
+    std::int32_t user = 0;
+    std::string outlook; // none, only_new, classic
+    std::vector<Account> accounts;
+};
+
 struct StoredSettings {
     MailSettings settings;
     std::vector<RefusedLogin> logins;
     std::vector<RefusedSender> senders;
+    std::vector<StoredStatus> statuses;
+    std::vector<StoredAgent> agents;
 };
 
 // In one repeatable-read transaction, so that no half of a change is seen.

@@ -6,6 +6,8 @@ namespace mailroom {
 
 Result<Login> login_for(const rules::Identity& identity, const queue::SealingKey* key)
 {
+    if (identity.mode != Mode::smtp) // whoever asks: an office365 account never goes by SMTP
+        return Error{"an account of Office 365 does not log in to an SMTP server"};
     Login login{{identity.host, identity.port, identity.security}, std::nullopt, {}};
     if (identity.password == nullptr)
         return login;

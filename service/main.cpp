@@ -434,6 +434,34 @@ void add_limit_commands(CLI::App& app, Options& options, Action& chosen)
         one->add_option("--login", target.login, "For one login only; otherwise for each that has none of its own");
 }
 
+void add_explain_command(CLI::App& app, Options& options, Action& chosen)
+{
+    static commands::Explaining explaining;
+    CLI::App* const explain =
+        command(app, "explain", "Says who sends a message and as whom, step by step, or why it waits", options, chosen,
+                [&] { return commands::explain_sender(options, explaining); });
+    explain->add_option("message", explaining.uid, "The uid of a message that waits");
+    explain->add_option("--user", explaining.user, "A message that this user would post, by the user's code");
+    explain->add_option("--form", explaining.form, "It names this form, report or other document kind");
+    explain->add_option("--model", explaining.model, "It names this dispatch model");
+    explain->add_flag("--mobile", explaining.mobile, "MOBILE posts it");
+    explain
+        ->add_option("--settings", explaining.settings,
+                     "An export of the mail settings, as JSON; the database is not asked")
+        ->type_name("FILE");
+    explain
+        ->add_option("--messages", explaining.messages,
+                     "The messages, a JSON object a line; - is standard input; needs --settings")
+        ->type_name("FILE");
+    explain
+        ->add_option("--status", explaining.status,
+                     "What is known of accounts, refusals and desktops, as JSON; with --settings")
+        ->type_name("FILE");
+    explain->footer(
+        "docs/explain.md has the formats of the files.\nExit codes: 0 explained, also where the answer is a "
+        "hold; 1 an error; 2 wrong command line or file");
+}
+
 void add_looking_commands(CLI::App& app, Options& options, Action& chosen)
 {
     static commands::Examination examination;
@@ -512,6 +540,7 @@ int main(int argc, char** argv)
             [&] { return commands::show(options, uid); })
         ->add_option("uid", uid, "The message's uid")
         ->required();
+    add_explain_command(app, options, chosen);
     add_looking_commands(app, options, chosen);
     add_operator_commands(app, options, chosen);
     add_doubt_commands(app, options, chosen);

@@ -41,6 +41,51 @@ void find_paused(Snapshot& snapshot, const queue::StoredSettings& stored, const 
     }
 }
 
+bool has_token(const Owner& owner, const MailSettings& settings)
+{
+    if (owner.kind == Owner::Kind::general)
+        return settings.general.token.has_value();
+    const auto user = settings.users.find(owner.id);
+    return user != settings.users.end() && user->second.token.has_value();
+}
+
+// Nobody is signed in without a token, whatever the last contact said.
+void read_statuses(rules::Knowledge& knowledge, const queue::StoredSettings& stored)
+{
+    for (const auto& known : stored.statuses) {
+        rules::AccountStatus status;
+        status.state = rules::account_state_from(known.state).value_or(rules::AccountState::never_tried);
+        if (status.state == rules::AccountState::authenticated && !has_token(known.owner, stored.settings))
+            status.state = rules::AccountState::never_tried;
+        status.account = known.account;
+        if (auto mailbox = MailAddress::parse(known.mailbox))
+            status.mailbox = *std::move(mailbox);
+        status.aliases.emplace();
+        for (const std::string& alias : known.aliases) {
+            if (auto address = MailAddress::parse(alias))
+                status.aliases->push_back(*std::move(address));
+        }
+        status.lacks_sending_for_others = known.lacks_sending_for_others;
+        knowledge.accounts.emplace(known.owner, std::move(status));
+    }
+}
+
+void read_agents(rules::Knowledge& knowledge, const queue::StoredSettings& stored)
+{
+    using Outlook = rules::DesktopAgent::Outlook;
+    for (const auto& known : stored.agents) {
+        rules::DesktopAgent agent;
+        agent.outlook = known.outlook == "classic"    ? Outlook::classic
+                        : known.outlook == "only_new" ? Outlook::only_new
+                                                      : Outlook::none;
+        for (const auto& account : known.accounts) {
+            if (auto address = MailAddress::parse(account.address))
+                agent.accounts.push_back({*std::move(address), account.linked});
+        }
+        knowledge.agents.emplace(known.user, std::move(agent));
+    }
+}
+
 } // namespace
 
 std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::SealingKey& key)
@@ -72,6 +117,8 @@ std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, cons
         if (mode && from)
             snapshot->knowledge.refused_pairs.push_back({*mode, sender.account, *std::move(from)});
     }
+    read_statuses(snapshot->knowledge, stored);
+    read_agents(snapshot->knowledge, stored);
     snapshot->refused_logins = std::move(stored.logins);
     snapshot->refused_senders = std::move(stored.senders);
     snapshot->settings = std::move(stored.settings);

@@ -114,6 +114,16 @@ Result<json::object> assignments_json(const std::vector<std::string>& assignment
     return values;
 }
 
+bool is_uuid(std::string_view text)
+{
+    constexpr std::string_view pattern = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh";
+    const auto fits = [](char c, char wanted) {
+        const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+        return wanted == '-' ? c == '-' : digit;
+    };
+    return std::ranges::equal(text, pattern, fits);
+}
+
 void print_json(const json::value& value)
 {
     fmt::print("{}\n", json::serialize(value));

@@ -76,6 +76,7 @@ Error explained(std::string_view doing, const pg::DbError& error);
 // name=value ... as an object of texts.
 Result<boost::json::object> assignments_json(const std::vector<std::string>& assignments);
 
+bool is_uuid(std::string_view text);
 void print_json(const boost::json::value& value);
 std::string text_at(const boost::json::value& object, std::string_view key);    // missing, null: empty; numbers as text
 std::int64_t number_at(const boost::json::value& object, std::string_view key); // missing, null: 0

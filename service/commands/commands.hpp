@@ -70,6 +70,16 @@ int send(const Options& options, const SendArguments& arguments);
 int queue_depth(const Options& options);
 int show(const Options& options, const std::string& uid);
 
+// Who would send, and why: a message that waits, a supposed one, or those of a file by the settings of a file. One of
+// the three.
+struct Explaining {
+    std::string uid;
+    std::string user, form, model; // codes
+    bool mobile = false;
+    std::string settings, messages, status; // paths
+};
+int explain_sender(const Options& options, const Explaining& explaining);
+
 // Which messages are meant: all that is given must be so, of several values any one. docs/operations.md says what each
 // means.
 struct Filter {

@@ -11,16 +11,6 @@ namespace {
 
 namespace json = boost::json;
 
-bool is_uuid(std::string_view text)
-{
-    constexpr std::string_view pattern = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh";
-    const auto fits = [](char c, char wanted) {
-        const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-        return wanted == '-' ? c == '-' : digit;
-    };
-    return std::ranges::equal(text, pattern, fits);
-}
-
 void print_route(const json::value& route)
 {
     fmt::print("route {} ({}): {} waiting", text_at(route, "key"), text_at(route, "account"),

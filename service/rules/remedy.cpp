@@ -143,6 +143,10 @@ std::string send_as_denied(const Hold& hold)
 std::string on_the_desktop(const Hold& hold)
 {
     const Subject& user = hold.subjects.front();
+    if (hold.reason == HoldReason::no_classic_outlook && !user.field.empty())
+        return "The new Outlook has no interface to send by, and no other is on the desktop of " + bare(user) +
+               ": choose the Mailing Mode Office 365 - Modern Authentication, or install the classic Microsoft "
+               "Outlook.";
     if (hold.reason == HoldReason::no_classic_outlook)
         return "Install or repair the classic Microsoft Outlook of " + bare(user) + ", or choose another Mailing Mode.";
     if (hold.reason == HoldReason::outlook_account_missing)

@@ -2,6 +2,8 @@
 
 #include "service/rules/labels.hpp"
 
+#include <algorithm>
+
 namespace mailroom::rules {
 namespace {
 
@@ -32,7 +34,7 @@ std::string account_of(const User& user, Edition edition)
     return code ? code->written() : std::string();
 }
 
-// The account if it is an address, otherwise the User's email. (With office365 it is the mailbox that signed in.)
+// The account if it is an address, otherwise the User's email.
 std::optional<MailAddress> address_of(const std::string& account, std::string_view email)
 {
     auto address = optional_from(MailAddress::parse(account));
@@ -53,7 +55,32 @@ bool users_have_a_server(const General& general)
     return !is_blank(general.user_server.host);
 }
 
-Sender shared_account(const General& general)
+// Another mailbox than the account: its sign-in serves nobody.
+bool is_of_another(const AccountStatus& status, const std::string& account)
+{
+    if (status.account && *status.account != account)
+        return true;
+    const auto address = MailAddress::parse(account);
+    if (!address || !status.mailbox || !status.aliases || *address == *status.mailbox)
+        return false;
+    return std::ranges::find(*status.aliases, *address) == status.aliases->end();
+}
+
+// With office365 the account's address is the mailbox that signed in.
+void add_sign_in(Sender& sender, const Knowledge& knowledge)
+{
+    const auto found = knowledge.accounts.find(sender.owner);
+    if (sender.mode != Mode::office365 || found == knowledge.accounts.end() ||
+        is_of_another(found->second, sender.account))
+        return;
+    const AccountStatus& status = found->second;
+    sender.state = status.state;
+    sender.lacks_sending_for_others = status.lacks_sending_for_others;
+    if (status.mailbox && sender.is_signed_in())
+        sender.address = status.mailbox;
+}
+
+Sender shared_account(const General& general, const Knowledge& knowledge)
 {
     Sender sender;
     sender.mode = general.mode;
@@ -65,7 +92,9 @@ Sender shared_account(const General& general)
     sender.server_subject = subject_of_general();
     sender.ssl_label = label::use_ssl;
     sender.password = stored(general.password);
+    sender.token = stored(general.token);
     sender.send_as = general.send_as;
+    add_sign_in(sender, knowledge);
     return sender;
 }
 
@@ -76,7 +105,7 @@ bool is_blank(std::string_view text)
     return trimmed(text).empty();
 }
 
-Sender sender_of(const User& user, Mode mode, const General& general)
+Sender sender_of(const User& user, Mode mode, const General& general, const Knowledge& knowledge)
 {
     const bool inherits = !user.mode;
     Sender sender;
@@ -89,23 +118,25 @@ Sender sender_of(const User& user, Mode mode, const General& general)
     sender.server_subject = inherits ? subject_of_general() : subject_of(user);
     sender.ssl_label = inherits && users_have_a_server(general) ? label::users_use_ssl : label::use_ssl;
     sender.password = stored(user.password);
+    sender.token = stored(user.token);
     sender.send_as = user.send_as;
+    add_sign_in(sender, knowledge);
     sender.from = from_of(user.from, sender.address);
     sender.from_subject = subject_of(user, label::from);
     return sender;
 }
 
-Sender sender_for_mobile(const General& general)
+Sender sender_for_mobile(const General& general, const Knowledge& knowledge)
 {
-    Sender sender = shared_account(general);
+    Sender sender = shared_account(general, knowledge);
     sender.from = from_of(general.from, sender.address);
     sender.from_subject = subject_of_general(label::from);
     return sender;
 }
 
-Sender sender_for(const DocumentKind& kind, Subject::Kind which, const General& general)
+Sender sender_for(const DocumentKind& kind, Subject::Kind which, const General& general, const Knowledge& knowledge)
 {
-    Sender sender = shared_account(general);
+    Sender sender = shared_account(general, knowledge);
     sender.from = optional_from(NamedAddress::parse(kind.from));
     sender.from_subject = subject_of(kind, which, which == Subject::Kind::row ? label::row_from : label::model_from);
     return sender;

@@ -6,6 +6,7 @@
 #include "config/mail_settings.hpp"
 
 #include "service/rules/hold.hpp"
+#include "service/rules/knowledge.hpp"
 
 #include <optional>
 #include <string>
@@ -18,19 +19,25 @@ struct Sender {
     Owner owner;
     Subject subject;                    // the owner
     std::string account;                // empty: missing
-    std::optional<MailAddress> address; // the account's address, as far as the settings tell
+    std::optional<MailAddress> address; // the account's address, as far as the settings and the sign-in tell
     const SmtpServer* server = nullptr;
     Subject server_subject; // where to repair the server: an inherited one is General's
     std::string_view ssl_label;
-    const SealedSecret* password = nullptr; // null: none stored
+    const SealedSecret* password = nullptr;         // null: none stored
+    const SealedSecret* token = nullptr;            // of office365; null: none stored
+    AccountState state = AccountState::never_tried; // of office365
+    bool lacks_sending_for_others = false;          // of office365: the consent
     bool send_as = false;
     std::optional<NamedAddress> from; // none: missing
     Subject from_subject;             // whose setting it is, its label in `field`
+
+    bool is_signed_in() const { return state == AccountState::authenticated; }
 };
 
-Sender sender_of(const User& user, Mode mode, const General& general);
-Sender sender_for_mobile(const General& general);
-Sender sender_for(const DocumentKind& kind, Subject::Kind which, const General& general); // a Row's or a Model's From
+Sender sender_of(const User& user, Mode mode, const General& general, const Knowledge& knowledge = {});
+Sender sender_for_mobile(const General& general, const Knowledge& knowledge = {});
+Sender sender_for(const DocumentKind& kind, Subject::Kind which, const General& general,
+                  const Knowledge& knowledge = {}); // a Row's or a Model's From
 
 Security security_of(const SmtpServer& server);
 

@@ -1,5 +1,4 @@
-// The decision table of docs/rules.md, one case or more for each row that can be reached without a desktop agent and
-// without a sign-in to Office 365.
+// The decision table of docs/rules.md, one case or more for each row.
 #include "tests/unit/rules/samples.hpp"
 
 #include <gtest/gtest.h>
@@ -36,6 +35,37 @@ TEST_P(DecisionTable, Row)
     EXPECT_EQ(samples::answer_of(decision), GetParam().answer);
 }
 
+// A process that carries everything, with an account of Office 365 that has signed in.
+AccountStatus& signed_in(World& w, const Owner& owner, const char* mailbox = nullptr)
+{
+    w.knowledge.carries = {true, true};
+    AccountStatus& status = w.knowledge.accounts[owner];
+    status.state = AccountState::authenticated;
+    if (mailbox != nullptr)
+        status.mailbox = *MailAddress::parse(mailbox);
+    return status;
+}
+
+AccountStatus& anna_signed_in(World& w, const char* mailbox = nullptr)
+{
+    w.anna().mode = Mode::office365;
+    return signed_in(w, Owner::user(samples::anna_id), mailbox);
+}
+
+AccountStatus& general_signed_in(World& w, const char* mailbox = nullptr)
+{
+    w.general().mode = Mode::office365;
+    return signed_in(w, Owner::general(), mailbox);
+}
+
+DesktopAgent& annas_agent(World& w, DesktopAgent::Outlook outlook = DesktopAgent::Outlook::classic)
+{
+    w.knowledge.carries = {true, true};
+    DesktopAgent& agent = w.knowledge.agents[samples::anna_id];
+    agent.outlook = outlook;
+    return agent;
+}
+
 void names_a_blank_row(World& w)
 {
     w.facts.row = samples::row_id;
@@ -60,17 +90,90 @@ std::vector<TableCase> standard_rows()
          "waiting_desktop(user ANNA)"},
         {"S3_Inherited", [](World& w) { w.general().default_user_mode = Mode::outlook; }, "S3",
          "waiting_desktop(user ANNA)"},
+        {"S3_HandedOver", [](World& w) { w.anna().mode = Mode::outlook, w.anna().from = "@", annas_agent(w); }, "S3",
+         "hand over outlook of ANNA as its default"},
+        {"S3_NoClassicOutlook",
+         [](World& w) { w.anna().mode = Mode::outlook, annas_agent(w, DesktopAgent::Outlook::none); }, "S3",
+         "no_classic_outlook(user ANNA)"},
+        {"S3_OnlyTheNewOutlook",
+         [](World& w) { w.anna().mode = Mode::outlook, annas_agent(w, DesktopAgent::Outlook::only_new); }, "S3",
+         "no_classic_outlook(user ANNA: only the new Outlook is there)"},
+        {"S3_NothingHereCarriesIt",
+         [](World& w) { w.anna().mode = Mode::outlook, annas_agent(w), w.knowledge.carries = {}; }, "S3",
+         "waiting_desktop(user ANNA)"},
         {"S4_Own", [](World& w) { w.general().edition = Edition::cloud, w.anna().mode = Mode::outlook; }, "S4",
          "mode_unavailable_on_cloud(user ANNA: Mailing Mode)"},
         {"S4_Inherited",
          [](World& w) { w.general().edition = Edition::cloud, w.general().default_user_mode = Mode::other_client; },
          "S4", "mode_unavailable_on_cloud(general: Default Mailing Mode for Users)"},
         {"S5_OtherClient", [](World& w) { w.anna().mode = Mode::other_client; }, "S5", "waiting_desktop(user ANNA)"},
+        {"S5_HandedOverWhateverOutlookIs",
+         [](World& w) { w.anna().mode = Mode::other_client, annas_agent(w, DesktopAgent::Outlook::none); }, "S5",
+         "hand over other_client of ANNA as its default"},
+        {"S6_AccountBlankEvenIfSignedIn", [](World& w) { anna_signed_in(w), w.anna().email = "", w.anna().from = "@"; },
+         "S6", "config_incomplete(user ANNA: Email)"},
+        {"S6_FromMissingOnceSignedIn", [](World& w) { anna_signed_in(w), w.anna().from = "@"; }, "S6",
+         "config_incomplete(user ANNA: \"From\" Address)"},
+        {"S6_NoMailboxAndNoAddress",
+         [](World& w) { anna_signed_in(w), w.anna().email = "@", w.anna().account = "anna"; }, "S6",
+         "config_incomplete(user ANNA: \"From\" Address)"},
+        {"S6_BeforeTheConsent",
+         [](World& w) { anna_signed_in(w).lacks_sending_for_others = true, w.anna().from = "@"; }, "S6",
+         "config_incomplete(user ANNA: \"From\" Address)"},
         {"S6_AccountBlankNamedAlone", [](World& w) { w.anna().mode = Mode::office365, w.anna().email = ""; }, "S6",
          "config_incomplete(user ANNA: Email)"},
         {"S7_NeverSignedIn", [](World& w) { w.anna().mode = Mode::office365; }, "S7", "auth_required(user ANNA)"},
         {"S7_FromIsOfNoInterestBefore", [](World& w) { w.anna().mode = Mode::office365, w.anna().from = "@"; }, "S7",
          "auth_required(user ANNA)"},
+        {"S7_SignInFailed", [](World& w) { anna_signed_in(w).state = AccountState::sign_in_failed; }, "S7",
+         "auth_required(user ANNA)"},
+        {"S7_Declined", [](World& w) { anna_signed_in(w).state = AccountState::declined; }, "S7",
+         "auth_required(user ANNA)"},
+        {"S7_AnotherAccountSignedIn", [](World& w) { anna_signed_in(w).account = "ben@erp.example"; }, "S7",
+         "auth_required(user ANNA)"},
+        {"S7_AnotherMailboxSignedIn", [](World& w) { anna_signed_in(w, "ben@erp.example").aliases.emplace(); }, "S7",
+         "auth_required(user ANNA)"},
+        {"S8_ApprovalNeeded",
+         [](World& w) { anna_signed_in(w).state = AccountState::approval_required, w.anna().from = "@"; }, "S8",
+         "admin_approval_required(user ANNA)"},
+        {"S9_Revoked", [](World& w) { anna_signed_in(w).state = AccountState::revoked; }, "S9",
+         "auth_required(user ANNA)"},
+        {"S9_IdleTooLong", [](World& w) { anna_signed_in(w).state = AccountState::idle; }, "S9",
+         "auth_required(user ANNA)"},
+        {"S10_Plain", [](World& w) { anna_signed_in(w).lacks_sending_for_others = true; }, "S10",
+         "send office365 anna@erp.example as anna@erp.example"},
+        {"S10_TheMailboxIsTheAccountsAddress",
+         [](World& w) {
+             anna_signed_in(w, "a.smith@erp.example").aliases = {{*MailAddress::parse("Anna@erp.example")}};
+         },
+         "S10", "send office365 anna@erp.example as a.smith@erp.example"},
+        {"S10_AnotherFrom", [](World& w) { anna_signed_in(w), w.anna().from = "Sales <sales@erp.example>"; }, "S10",
+         "send office365 anna@erp.example as Sales <sales@erp.example>"},
+        {"S10_ConsentMissing",
+         [](World& w) { anna_signed_in(w).lacks_sending_for_others = true, w.anna().from = "sales@erp.example"; },
+         "S10", "consent_missing(user ANNA)"},
+        {"S10_AnOldRefusedLoginIsOfSmtp",
+         [](World& w) {
+             anna_signed_in(w);
+             w.knowledge.refused_logins[Owner::user(samples::anna_id)] = HoldReason::basic_login_ended;
+         },
+         "S10", "send office365 anna@erp.example as anna@erp.example"},
+        {"S10_NothingHereCarriesIt", [](World& w) { anna_signed_in(w), w.knowledge.carries = {}; }, "S10",
+         "auth_required(user ANNA)"},
+        {"S15_PairRefusedByTheTenant",
+         [](World& w) {
+             anna_signed_in(w);
+             w.anna().from = "sales@erp.example";
+             w.knowledge.refused_pairs = {
+                 {Mode::office365, "anna@erp.example", *MailAddress::parse("sales@erp.example")}};
+         },
+         "S15", "send_as_denied(user ANNA: anna@erp.example; user ANNA: sales@erp.example)"},
+        {"S10_ThePairOfAnotherMode",
+         [](World& w) {
+             anna_signed_in(w);
+             w.knowledge.refused_pairs = {{Mode::smtp, "anna@erp.example", *MailAddress::parse("anna@erp.example")}};
+         },
+         "S10", "send office365 anna@erp.example as anna@erp.example"},
         {"S11_Plain",
          [](World& w) { w.anna().mode = Mode::smtp, w.anna().server = samples::server("own.example", 465); }, "S11",
          "send anna@erp.example at own.example:465/tls as anna@erp.example envelope anna@erp.example"},
@@ -199,6 +302,20 @@ std::vector<TableCase> linked_rows(const Linked& linked)
         w.facts.user = samples::anna_id;
         w.anna().enabled = false;
     });
+    const auto with_agent = [=](World& w, DocumentKind& kind, DesktopAgent::Outlook outlook, bool linked) {
+        on_desktop(w, kind);
+        annas_agent(w, outlook).accounts = {{*MailAddress::parse("own@erp.example"), false},
+                                            {*MailAddress::parse(kind.from), linked}};
+    };
+    using Outlook = DesktopAgent::Outlook;
+    add("3_HandedOver", "3", "hand over outlook of ANNA as " + linked.address,
+        [=](World& w, DocumentKind& kind) { with_agent(w, kind, Outlook::classic, false); });
+    add("3_LinkedAccountDoesNotCount", "3", "outlook_account_missing(user ANNA: " + linked.address + ")",
+        [=](World& w, DocumentKind& kind) { with_agent(w, kind, Outlook::classic, true); });
+    add("3_NoSuchAccount", "3", "outlook_account_missing(user ANNA: " + linked.address + ")",
+        [=](World& w, DocumentKind& kind) { on_desktop(w, kind), annas_agent(w); });
+    add("3_OnlyTheNewOutlook", "3", "no_classic_outlook(user ANNA: only the new Outlook is there)",
+        [=](World& w, DocumentKind& kind) { with_agent(w, kind, Outlook::only_new, false); });
     add("4_Cloud", "4", "mode_unavailable_on_cloud(" + linked.subject + ": Mailing Mode)",
         [](World& w, DocumentKind& kind) {
             kind.mode = LinkMode::outlook;
@@ -233,6 +350,25 @@ std::vector<TableCase> linked_rows(const Linked& linked)
         [](World& w, DocumentKind&) { w.general().mode = Mode::office365, w.general().account = ""; });
     add("8_NeverSignedIn", "8", "auth_required(general)",
         [](World& w, DocumentKind&) { w.general().mode = Mode::office365; });
+    add("7_Sends", "7", "send office365 mailer@erp.example as " + linked.address,
+        [](World& w, DocumentKind&) { general_signed_in(w); });
+    add("7_ConsentOfNoInterest", "7", "send office365 mailer@erp.example as Office@ERP.example",
+        [](World& w, DocumentKind& kind) {
+            general_signed_in(w, "office@erp.example").lacks_sending_for_others = true;
+            kind.from = "Office@ERP.example";
+        });
+    add("8_ConsentMissing", "8", "consent_missing(general)",
+        [](World& w, DocumentKind&) { general_signed_in(w).lacks_sending_for_others = true; });
+    add("8_ApprovalNeeded", "8", "admin_approval_required(general)",
+        [](World& w, DocumentKind&) { general_signed_in(w).state = AccountState::approval_required; });
+    add("8_Revoked", "8", "auth_required(general)",
+        [](World& w, DocumentKind&) { general_signed_in(w).state = AccountState::revoked; });
+    add("9_PairRefusedByTheTenant", "9",
+        "send_as_denied(general: mailer@erp.example; " + linked.subject + ": " + linked.address + ")",
+        [](World& w, DocumentKind& kind) {
+            general_signed_in(w);
+            w.knowledge.refused_pairs = {{Mode::office365, "mailer@erp.example", *MailAddress::parse(kind.from)}};
+        });
     add("8_ClearText", "8", "cleartext_password(general: Use SSL Encoding)",
         [](World& w, DocumentKind&) { w.general().server.use_ssl = false; });
     add("8_LoginRefused", "8", "auth_failed(general)",
@@ -280,6 +416,18 @@ std::vector<TableCase> mobile_rows()
          "config_incomplete(general: Email)"},
         {"B3_NeverSignedIn", [](World& w) { w.general().mode = Mode::office365, w.general().from = "@"; }, "B3",
          "auth_required(general)"},
+        {"B2_Office365", [](World& w) { general_signed_in(w, "box@erp.example"); }, "B2",
+         "send office365 mailer@erp.example as box@erp.example"},
+        {"B3_FromMissingOnceSignedIn", [](World& w) { general_signed_in(w), w.general().from = "@"; }, "B3",
+         "config_incomplete(general: \"From\" Address)"},
+        {"B3_ApprovalNeeded", [](World& w) { general_signed_in(w).state = AccountState::approval_required; }, "B3",
+         "admin_approval_required(general)"},
+        {"B3_ConsentMissing",
+         [](World& w) {
+             general_signed_in(w).lacks_sending_for_others = true;
+             w.general().from = "erp@erp.example";
+         },
+         "B3", "consent_missing(general)"},
         {"B3_ClearText", [](World& w) { w.general().server.use_ssl = false; }, "B3",
          "cleartext_password(general: Use SSL Encoding)"},
         {"B3_LoginRefused", [](World& w) { w.knowledge.refused_logins[Owner::general()] = HoldReason::auth_failed; },

@@ -15,7 +15,7 @@ namespace {
 
 using samples::World;
 
-constexpr int worlds = 20'000;
+constexpr int worlds = 100'000;
 constexpr unsigned seed = 20'261;
 
 class Generator {
@@ -161,10 +161,38 @@ private:
         if (!mostly())
             k.refused_logins[pick<Owner>({Owner::general(), Owner::user(samples::anna_id)})] = HoldReason::auth_failed;
         if (!mostly())
-            k.refused_pairs = {{Mode::smtp, pick_text({"general@general.example", "anna@user.example"}),
-                                *MailAddress::parse(pick_text({"office@row.example", "sales@user.example"}))}};
+            k.refused_pairs = {
+                {pick<Mode>({Mode::smtp, Mode::office365}), pick_text({"general@general.example", "anna@user.example"}),
+                 *MailAddress::parse(pick_text({"office@row.example", "office@model.example", "sales@user.example"}))}};
         k.key_missing = !mostly();
+        k.carries = {mostly(), mostly()};
+        if (mostly())
+            k.accounts.emplace(Owner::general(), status("mailbox@general.example"));
+        if (mostly())
+            k.accounts.emplace(Owner::user(samples::anna_id), status("mailbox@user.example"));
+        if (mostly())
+            k.agents.emplace(samples::anna_id, agent());
         return k;
+    }
+    AccountStatus status(const char* mailbox)
+    {
+        using enum AccountState;
+        AccountStatus s;
+        s.state = pick<AccountState>({authenticated, authenticated, authenticated, authenticated, never_tried,
+                                      sign_in_failed, declined, approval_required, revoked, idle});
+        if (coin())
+            s.mailbox = *MailAddress::parse(mailbox);
+        s.lacks_sending_for_others = coin();
+        return s;
+    }
+    DesktopAgent agent()
+    {
+        DesktopAgent a;
+        a.outlook = pick<DesktopAgent::Outlook>(
+            {DesktopAgent::Outlook::classic, DesktopAgent::Outlook::classic, DesktopAgent::Outlook::only_new});
+        a.accounts = {{*MailAddress::parse("office@row.example"), !mostly()},
+                      {*MailAddress::parse("Office@model.example"), !mostly()}};
+        return a;
     }
 
     std::mt19937 random_{seed};
@@ -197,9 +225,10 @@ TEST(Invariants, TheGeneratorReachesEveryRow)
     std::map<std::string, int> rows;
     for_all_worlds([&](World& w, Generator&) { ++rows[w.resolve().table_row]; });
     for (const char* row :
-         {"S1",    "S2",    "S3",    "S4",    "S5",     "S6",     "S7",     "S11",   "S12",    "S13",   "S14",
-          "S15",   "M2",    "M3",    "M4",    "M5",     "M6",     "M8",     "M9",    "M10",    "D2",    "D3",
-          "D4",    "D5",    "D6",    "D8",    "D10",    "B1",     "B2",     "B3",    "M1/S1",  "M1/S2", "M1/S3",
+         {"S1",    "S2",    "S3",    "S4",    "S5",     "S6",     "S7",     "S11",   "S12",    "S13",    "S14",
+          "S8",    "S9",    "S10",   "M7",    "D7",     "D9",     "M1/S8",  "M1/S9", "M1/S10", "D1/S10", "M1/S15",
+          "S15",   "M2",    "M3",    "M4",    "M5",     "M6",     "M8",     "M9",    "M10",    "D2",     "D3",
+          "D4",    "D5",    "D6",    "D8",    "D10",    "B1",     "B2",     "B3",    "M1/S1",  "M1/S2",  "M1/S3",
           "M1/S4", "M1/S5", "M1/S6", "M1/S7", "M1/S11", "M1/S12", "M1/S13", "D1/S1", "D1/S11", "D1/S12"})
         EXPECT_GT(rows[row], 0) << row;
 }
@@ -213,7 +242,7 @@ TEST(Invariants, StandardUsesOnlyThePostingUsersAccountAndFrom)
             return;
         ASSERT_EQ(identity->owner, Owner::user(samples::anna_id));
         ASSERT_EQ(identity->password_owner, identity->owner);
-        ASSERT_TRUE(!identity->password || identity->password == &*w.anna().password);
+        ASSERT_TRUE(!identity->password || (w.anna().password && identity->password == &*w.anna().password));
         ASSERT_TRUE(is_of(identity->from.address, "user.example"));
         ASSERT_TRUE(is_of(identity->envelope_sender, "user.example"));
         ASSERT_TRUE(!identity->sender || is_of(*identity->sender, "user.example"));
@@ -229,6 +258,14 @@ TEST(Invariants, MassAndDispatchUseOnlyGeneralsAccountWithTheRowsOrModelsFrom)
         const Decision decision = w.resolve();
         if (category != Category::mass && category != Category::dispatch)
             return;
+        if (const Handover* handover = decision.handover()) {
+            ASSERT_TRUE(handover->from);
+            ASSERT_TRUE(is_of(handover->from->address, category == Category::mass ? "row.example" : "model.example"));
+            const DesktopAgent& agent = w.knowledge.agents.at(handover->user);
+            ASSERT_TRUE(std::ranges::any_of(agent.accounts, [&](const DesktopAgent::Account& account) {
+                return account.address == handover->from->address && !account.linked;
+            }));
+        }
         if (const Hold* hold = decision.hold(); hold && hold->reason == HoldReason::waiting_desktop) {
             const DocumentKind& kind = category == Category::mass ? w.row() : w.model();
             ASSERT_EQ(kind.mode, LinkMode::outlook);
@@ -240,7 +277,9 @@ TEST(Invariants, MassAndDispatchUseOnlyGeneralsAccountWithTheRowsOrModelsFrom)
         ASSERT_EQ(identity->owner, Owner::general());
         ASSERT_TRUE(!identity->password || identity->password == &*w.general().password);
         ASSERT_TRUE(is_of(identity->from.address, category == Category::mass ? "row.example" : "model.example"));
-        ASSERT_EQ(identity->host, "smtp.general.example");
+        if (identity->mode == Mode::smtp) {
+            ASSERT_EQ(identity->host, "smtp.general.example");
+        }
         ASSERT_TRUE(!identity->sender || is_of(*identity->sender, "general.example"));
     });
 }
@@ -256,7 +295,9 @@ TEST(Invariants, MobileUsesOnlyGeneralsAccountAndFrom)
         ASSERT_TRUE(!identity->password || identity->password == &*w.general().password);
         ASSERT_TRUE(is_of(identity->from.address, "general.example"));
         ASSERT_TRUE(is_of(identity->envelope_sender, "general.example"));
-        ASSERT_EQ(identity->host, "smtp.general.example");
+        if (identity->mode == Mode::smtp) {
+            ASSERT_EQ(identity->host, "smtp.general.example");
+        }
     });
 }
 
@@ -316,8 +357,11 @@ TEST(Invariants, NothingIsSentWithoutFromServerAndCredentials)
             return;
         ASSERT_FALSE(identity->from.address.str().empty());
         ASSERT_FALSE(identity->envelope_sender.str().empty());
-        ASSERT_FALSE(identity->host.empty());
-        ASSERT_EQ(identity->password == nullptr, identity->account.empty());
+        ASSERT_FALSE(identity->account.empty() && identity->mode == Mode::office365);
+        ASSERT_EQ(identity->host.empty(), identity->mode == Mode::office365);
+        if (identity->mode == Mode::smtp) {
+            ASSERT_EQ(identity->password == nullptr, identity->account.empty());
+        }
         ASSERT_FALSE(identity->paired_as.empty());
         if (identity->sender) {
             ASSERT_NE(*identity->sender, identity->from.address);
@@ -325,6 +369,65 @@ TEST(Invariants, NothingIsSentWithoutFromServerAndCredentials)
         } else {
             ASSERT_EQ(identity->envelope_sender, identity->from.address);
         }
+    });
+}
+
+TEST(Invariants, ADesktopIsThatOfThePostingUserAndOnlyInADesktopMode)
+{
+    for_all_worlds([](World& w, Generator&) {
+        const Decision decision = w.resolve();
+        const Handover* handover = decision.handover();
+        if (!handover)
+            return;
+        ASSERT_TRUE(ends_with_one_of(decision.table_row, {"S3", "S5", "M3", "D3"}));
+        ASSERT_EQ(handover->user, w.facts.user);
+        ASSERT_EQ(handover->from.has_value(), classify(w.facts) != Category::standard);
+        ASSERT_EQ(w.general().edition, Edition::on_premise);
+    });
+}
+
+TEST(Invariants, WhatThisProcessCannotCarryIsHeldUnderTheSameRow)
+{
+    for_all_worlds([](World& w, Generator&) {
+        w.knowledge.carries = {true, true};
+        const Decision before = w.resolve();
+        w.knowledge.carries = {};
+        const Decision decision = w.resolve();
+        ASSERT_EQ(decision.table_row, before.table_row);
+        ASSERT_FALSE(decision.handover());
+        ASSERT_TRUE(!decision.identity() || decision.identity()->mode == Mode::smtp);
+        if (before.handover()) {
+            ASSERT_EQ(decision.hold()->reason, HoldReason::waiting_desktop);
+        }
+        if (before.identity() && before.identity()->mode == Mode::office365) {
+            ASSERT_EQ(decision.hold()->reason, HoldReason::auth_required);
+        }
+    });
+}
+
+TEST(Invariants, OnlyASignedInAccountSendsByOffice365AndForOthersOnlyWithConsent)
+{
+    for_all_worlds([](World& w, Generator&) {
+        const Decision decision = w.resolve();
+        const Identity* identity = decision.identity();
+        if (!identity || identity->mode != Mode::office365)
+            return;
+        const AccountStatus& status = w.knowledge.accounts.at(identity->owner);
+        ASSERT_EQ(status.state, AccountState::authenticated);
+        if (status.lacks_sending_for_others && status.mailbox) {
+            ASSERT_EQ(identity->from.address, *status.mailbox);
+        }
+    });
+}
+
+TEST(Invariants, WhoAsksWhyGetsTheSameAnswer)
+{
+    for_all_worlds([](World& w, Generator&) {
+        Trace trace;
+        const Decision traced = resolve_sender(w.facts, w.settings, w.knowledge, &trace);
+        ASSERT_EQ(whole(traced), whole(w.resolve()));
+        ASSERT_FALSE(trace.steps.empty());
+        ASSERT_TRUE(trace.steps.back().result.starts_with(traced.table_row + ": "));
     });
 }
 

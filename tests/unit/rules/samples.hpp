@@ -91,7 +91,12 @@ inline std::string answer_of(const Decision& decision)
 {
     if (const Hold* hold = decision.hold())
         return describe(*hold);
+    if (const Handover* handover = decision.handover())
+        return "hand over " + std::string(to_string(handover->mode)) + " of " + handover->user_code + " as " +
+               (handover->from ? to_string(*handover->from) : "its default");
     const Identity& i = *decision.identity();
+    if (i.mode == Mode::office365)
+        return "send office365 " + i.account + " as " + to_string(i.from);
     return "send " + (i.account.empty() ? "-" : i.account) + " at " + i.host + ":" + std::to_string(i.port.number()) +
            "/" + security(i.security) + " as " + to_string(i.from) +
            (i.sender ? " sender " + i.sender->str() : std::string()) + " envelope " + i.envelope_sender.str();

@@ -1,0 +1,242 @@
+#include "config/text.hpp"
+
+#include "queue/settings_store.hpp"
+#include "service/commands/commands.hpp"
+#include "service/explain/answer.hpp"
+#include "service/explain/message_line.hpp"
+#include "service/explain/settings_json.hpp"
+#include "service/explain/status_json.hpp"
+#include "service/host/key_source.hpp"
+#include "service/outgoing.hpp"
+#include "service/snapshot.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <utility>
+
+namespace mailroom::commands {
+namespace {
+
+namespace json = boost::json;
+
+// ---- From files
+
+Result<json::value> read_json(const std::string& path)
+{
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    if (!file || !(text << file.rdbuf()))
+        return Error{fmt::format("{} cannot be read", path)};
+    json::error_code error;
+    json::value value = json::parse(text.str(), error);
+    if (error)
+        return Error{fmt::format("{} is not JSON: {}", path, error.message())};
+    return value;
+}
+
+json::object answer_to(const std::string& line, const MailSettings& settings, const rules::Knowledge& knowledge,
+                       std::string& text)
+{
+    json::error_code error;
+    const json::value message = json::parse(line, error);
+    auto facts =
+        error ? std::variant<rules::Facts, explain::Refused>(explain::Refused{"not JSON: " + error.message(), {}})
+              : explain::facts_from(message, settings);
+    json::object answer;
+    if (const auto* refused = std::get_if<explain::Refused>(&facts)) {
+        answer = {{"error", refused->text}, {"codes", json::array(refused->codes.begin(), refused->codes.end())}};
+        text = "refused: " + refused->text + "\n";
+    } else {
+        const auto explained = explain::explain(std::get<rules::Facts>(facts), settings, knowledge);
+        answer = explain::to_json(explained);
+        text = explain::to_text(explained);
+    }
+    if (const auto* object = message.if_object(); object != nullptr && object->contains("id"))
+        answer["id"] = object->at("id");
+    return answer;
+}
+
+int explain_files(const Options& options, const Explaining& explaining)
+{
+    const auto wrong = [&](const std::string& path, const Error& error) {
+        return complain(options, fmt::format("{}: {}", path, error.text), Exit::usage);
+    };
+    const auto exported = read_json(explaining.settings);
+    if (!exported)
+        return complain(options, exported.error().text, Exit::usage);
+    const auto settings = explain::settings_from(*exported);
+    if (!settings)
+        return wrong(explaining.settings, settings.error());
+    Result<rules::Knowledge> knowledge = rules::Knowledge{};
+    if (!explaining.status.empty()) {
+        const auto status = read_json(explaining.status);
+        if (!status)
+            return complain(options, status.error().text, Exit::usage);
+        knowledge = explain::knowledge_from(*status, *settings);
+    }
+    if (!knowledge)
+        return wrong(explaining.status, knowledge.error());
+    knowledge->carries = {true, true}; // asked of the settings, not of one process
+    std::ifstream file;
+    if (explaining.messages != "-")
+        file.open(explaining.messages, std::ios::binary);
+    std::istream& lines = explaining.messages == "-" ? std::cin : file;
+    if (!lines)
+        return complain(options, fmt::format("{} cannot be read", explaining.messages), Exit::usage);
+    std::string line;
+    for (std::int64_t number = 1; std::getline(lines, line); ++number) {
+        if (trimmed(line).empty())
+            continue;
+        std::string text;
+        json::object answer = answer_to(line, *settings, *knowledge, text);
+        answer["line"] = number;
+        if (options.output == Output::json)
+            fmt::print("{}\n", json::serialize(answer));
+        else
+            fmt::print("line {}\n{}", number, text);
+    }
+    return Exit::ok;
+}
+
+// ---- From the database
+
+struct Live {
+    std::shared_ptr<const Snapshot> snapshot;
+    rules::Knowledge knowledge;
+};
+
+// Without the service's key nobody knows who else holds a refused login: then only who met the refusal is named.
+void name_refused_owners(Live& live)
+{
+    live.knowledge.key_missing = false;
+    for (const auto& login : live.snapshot->refused_logins) {
+        const auto reason =
+            login.reason == "basic_login_ended" ? rules::HoldReason::basic_login_ended : rules::HoldReason::auth_failed;
+        constexpr std::string_view user = "user ";
+        const std::string& owner = login.contact.owner;
+        const auto id = live.snapshot->settings.user_ids.find(
+            std::string_view(owner).substr(owner.starts_with(user) ? user.size() : 0));
+        if (owner == "general")
+            live.knowledge.refused_logins.emplace(Owner::general(), reason);
+        else if (id != live.snapshot->settings.user_ids.end())
+            live.knowledge.refused_logins.emplace(Owner::user(id->second), reason);
+    }
+}
+
+Result<Live> load_live(const Options& options, pg::Connection& connection)
+{
+    auto stored = queue::load_settings(connection);
+    if (!stored)
+        return explained("reading the mail settings", stored.error());
+    std::optional<queue::SealingKey> key;
+    if (const auto file = settings(options)) {
+        if (auto found = host::sealing_key(*file))
+            key = *std::move(found);
+    }
+    Live live;
+    live.snapshot = make_snapshot(*std::move(stored), key ? &*key : nullptr);
+    live.knowledge = live.snapshot->knowledge;
+    if (!key)
+        name_refused_owners(live);
+    return live;
+}
+
+int print_explained(const Options& options, const explain::Explained& explained, const std::string& uid)
+{
+    if (options.output == Output::json) {
+        json::object answer = explain::to_json(explained);
+        if (!uid.empty())
+            answer["uid"] = uid;
+        print_json(answer);
+    } else {
+        fmt::print("{}{}", uid.empty() ? "" : fmt::format("message {}\n", uid), explain::to_text(explained));
+    }
+    return Exit::ok;
+}
+
+int explain_message(const Options& options, pg::Connection& connection, const Live& live, const std::string& uid)
+{
+    const auto found = query_json(connection, "explain", pg::Params().text(uid));
+    if (!found)
+        return complain(options, found.error().text);
+    if (found->is_null())
+        return complain(options, fmt::format("no message {} waits in this database; `mailroom show` tells the story of "
+                                             "one that has ended",
+                                             uid));
+    const auto id_at = [&](const char* key) -> std::optional<std::int32_t> {
+        return found->at(key).is_null() ? std::nullopt
+                                        : std::optional(static_cast<std::int32_t>(number_at(*found, key)));
+    };
+    rules::Facts facts;
+    facts.source = found->at("mobile").as_bool() ? rules::Source::mobile : rules::Source::erp;
+    facts.user = id_at("user_id");
+    facts.user_code = text_at(*found, "user_code");
+    facts.row = id_at("row_id");
+    facts.model = id_at("model_id");
+    facts.addressed = found->at("addressed").as_bool();
+    explain::Explained explained = explain::explain(facts, live.snapshot->settings, live.knowledge);
+    const auto pinned = pinned_from(text_at(*found, "pinned"));
+    if (pinned && explained.decision.identity() != nullptr) {
+        if (auto changed = rules::identity_changed(*pinned, *explained.decision.identity())) {
+            explained.trace.steps.push_back(
+                {10, "it went out before, or may have: From and Sender stay", {}, "held: " + describe(*changed)});
+            explained.decision.answer = *std::move(changed);
+        }
+    }
+    return print_explained(options, explained, uid);
+}
+
+int explain_supposed(const Options& options, const Live& live, const Explaining& explaining)
+{
+    json::object message{{"user", explaining.user}, {"mobile", explaining.mobile}};
+    if (!explaining.form.empty())
+        message["form"] = explaining.form;
+    if (!explaining.model.empty())
+        message["model"] = explaining.model;
+    const auto facts = explain::facts_from(message, live.snapshot->settings);
+    if (const auto* refused = std::get_if<explain::Refused>(&facts))
+        return complain(options, refused->text);
+    return print_explained(
+        options, explain::explain(std::get<rules::Facts>(facts), live.snapshot->settings, live.knowledge), {});
+}
+
+} // namespace
+
+int explain_sender(const Options& options, const Explaining& explaining)
+{
+    const bool from_files = !explaining.settings.empty() || !explaining.messages.empty();
+    const bool supposed =
+        !explaining.user.empty() || !explaining.form.empty() || !explaining.model.empty() || explaining.mobile;
+    if (static_cast<int>(from_files) + static_cast<int>(supposed) + static_cast<int>(!explaining.uid.empty()) != 1)
+        return complain(options,
+                        "explain what? Give the uid of a message, or --user (--form, --model, --mobile), or --settings "
+                        "with --messages",
+                        Exit::usage);
+    if (from_files && (explaining.settings.empty() || explaining.messages.empty()))
+        return complain(options, "--settings and --messages go together", Exit::usage);
+    if (from_files)
+        return explain_files(options, explaining);
+    if (!explaining.uid.empty() && !is_uuid(explaining.uid))
+        return complain(options,
+                        fmt::format("\"{}\" is not the uid of a message, such as 4c839a95-b1f7-4bb6-80e4-5114477a2748",
+                                    explaining.uid),
+                        Exit::usage);
+    auto connection = connect(options);
+    if (!connection)
+        return complain(options, connection.error());
+    const auto live = load_live(options, *connection);
+    if (!live)
+        return complain(options, live.error().text);
+    if (supposed)
+        return explain_supposed(options, *live, explaining);
+    return explain_message(options, *connection, *live, explaining.uid);
+}
+
+} // namespace mailroom::commands

@@ -1,0 +1,157 @@
+"""`mailroom explain`: who would send and why, by files alone and by the database; compared with the table's second implementation."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from decision_table import Table, essence
+from erp import Erp, letter
+from machine import private_directory
+from mail_settings_samples import Chance
+
+WORLDS = 150
+MESSAGES = 40  # of each world
+
+ROWS = ({f"S{n}" for n in range(1, 16)} | {f"{m}{n}" for m in "MD" for n in range(2, 11)} | {"B1", "B2", "B3"} | {f"M1/S{n}" for n in range(1, 16)}
+        | {f"D1/S{n}" for n in (1, 2, 3, 6, 7, 10, 11, 12, 13)})
+
+HOUSE = {"general": {"default_user_mode": "smtp", "mode": "smtp", "account": "mailer@erp.example", "server": "smtp.erp.example", "has_password": True},
+         "users": [{"code": "ANNA", "email": "anna@erp.example", "has_password": True}],
+         "rows": [{"code": "INV", "from": "invoices@erp.example", "mode": "general"}],
+         "models": [{"code": "DUN", "from": "dunning@erp.example", "mode": "general"}]}
+
+
+class Program:
+    """`mailroom explain` over files, with no database in sight."""
+
+    def __init__(self, executable):
+        self.executable = executable
+        self.folder = Path(private_directory("explain"))
+
+    def run(self, settings, messages, status=None, output=("--json",)):
+        (self.folder / "settings.json").write_text(json.dumps(settings))
+        (self.folder / "messages.jsonl").write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in messages))
+        command = [self.executable, "--config", "/nonexistent", "explain", "--settings", "settings.json", "--messages", "messages.jsonl", *output]
+        if status is not None:
+            (self.folder / "status.json").write_text(json.dumps(status))
+            command += ["--status", "status.json"]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60)
+
+    def answers(self, settings, messages, status=None):
+        done = self.run(settings, messages, status)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def program(build_directory):
+    return Program(build_directory / "service" / "mailroom")
+
+
+@pytest.fixture
+def erp(mailroom, database):
+    return Erp(mailroom, database).prepare()
+
+
+def test_both_implementations_of_the_table_agree_on_every_row(program):
+    seen = set()
+    for seed in range(WORLDS):
+        chance = Chance(seed)
+        settings, status = chance.settings(), chance.status()
+        messages = [chance.message() for _ in range(MESSAGES)]
+        table = Table(settings, status)
+        for message, answer in zip(messages, program.answers(settings, messages, status), strict=True):
+            expected = table.answer(message)
+            seen.add(expected.get("table_row"))
+            assert essence(answer) == expected, f"seed {seed}: {message}\n{json.dumps(answer, indent=1)}\n{json.dumps(settings)}\n{json.dumps(status)}"
+    assert ROWS - seen == set()
+
+
+def test_an_answer_says_who_sends_and_each_step(program):
+    (answer,) = program.answers(HOUSE, [{"id": 7, "user": "ANNA", "form": "INV"}])
+    steps = answer.pop("steps")
+    assert answer == {"id": 7, "line": 1, "category": "mass", "table_row": "M6", "outcome": "send", "mode": "smtp", "account": "mailer@erp.example",
+                      "from": "invoices@erp.example", "sender": "mailer@erp.example", "envelope_sender": "mailer@erp.example",
+                      "server": {"host": "smtp.erp.example", "port": 587}, "tls": "starttls", "desktop": None, "hold": None}
+    assert [step["step"] for step in steps] == [1, 3, 6, 7, 8, 9, 10] and steps[-1]["result"].startswith("M6: sent by smtp")
+    looked_at = {entry["setting"]: entry for step in steps for entry in step["settings"]}
+    assert looked_at["row INV: mode"]["value"] == "general" and looked_at["general: mode"]["origin"] == "link to general"
+    assert not any("ANNA" in name for name in looked_at)
+
+
+def test_a_hold_names_reason_subjects_and_remedy_and_defaults_their_origin(program):
+    (answer,) = program.answers({**HOUSE, "users": [{"code": "ANNA", "email": "anna@erp.example"}]}, [{"user": "ANNA"}])
+    assert answer["table_row"] == "S13" and answer["hold"]["reason"] == "config_incomplete" and "account password user ANNA" in answer["hold"]["remedy"]
+    assert answer["hold"]["subjects"] == [{"kind": "user", "code": "ANNA", "field": "Password", "setting": "password"}]
+    origins = {entry["setting"]: entry["origin"] for step in answer["steps"] for entry in step["settings"]}
+    assert origins["user ANNA: account"] == "default: user.email" and origins["general: server"] == "inherited from general"
+
+
+def test_what_enqueue_would_refuse_is_an_error_that_names_the_codes_and_the_other_lines_are_answered(program):
+    lines = [{"user": "ANNA", "form": "INV", "model": "DUN"}, {"form": "NONE"}, {"model": "NIX"}, "{nonsense\n", {"form": "INV", "colour": 1},
+             {"mobile": True, "form": "NONE", "model": "NIX"}]
+    both, form, model, nonsense, setting, mobile = program.answers(HOUSE, lines)
+    assert both["codes"] == ["INV", "DUN"] and "INV" in both["error"] and "DUN" in both["error"]
+    assert form["codes"] == ["NONE"] and model["codes"] == ["NIX"]
+    assert "not JSON" in nonsense["error"] and "colour" in setting["error"] and mobile["table_row"] == "B2"
+
+
+def test_everything_wrong_with_the_files_is_told_at_once(program):
+    wrong = {"general": {"mode": "pigeon", "port": 70000}, "users": [{"code": "ANNA", "mode": "not_configured"}, {"code": "ANNA"}], "rows": [{"code": "X", "mode": "smtp"}]}
+    done = program.run(wrong, [{}])
+    assert done.returncode == 2
+    for words in ("pigeon", "general.port", "users no. 1.mode", "stands there twice", "rows no. 1.mode"):
+        assert words in done.stderr, done.stderr
+    done = program.run(HOUSE, [{}], {"accounts": [{"owner": "user BEN", "state": "asleep"}], "agents": [{"user": "ANNA", "outlook": "old"}]})
+    assert done.returncode == 2 and "BEN" in done.stderr and "asleep" in done.stderr and "only_new" in done.stderr
+
+
+def test_the_answer_for_people_shows_the_steps(program):
+    done = program.run(HOUSE, [{"user": "NOBODY"}], output=())
+    assert "category standard" in done.stdout and "held: no_user(user NOBODY: unknown)" in done.stdout and "what to do: An administrator must create" in done.stdout
+
+
+def test_the_example_in_the_documentation_is_what_the_program_answers(program):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "explain.md").read_text()
+    blocks = [block.split("```")[0] for block in text.split("```json\n")[1:]]
+    settings, status, messages, expected = blocks
+    answers = program.answers(json.loads(settings), [line + "\n" for line in messages.splitlines()], json.loads(status))
+    for answer in answers:
+        del answer["steps"]
+    assert answers == [json.loads(line) for line in expected.splitlines()]
+
+
+def test_a_waiting_message_and_a_supposed_one_are_explained_by_the_live_settings(erp, mailroom):
+    erp.user("ANNA", mode="office365", email="anna@example.test")
+    uid = erp.enqueue(**letter(user="ANNA"))
+    answer = mailroom.json("explain", uid)
+    assert (answer["uid"], answer["table_row"], answer["hold"]["reason"]) == (uid, "S7", "auth_required")
+    assert "what to do: Somebody must sign in" in mailroom.run("explain", uid).out
+    erp.form("INV", mode="general", from_="invoices@example.test")
+    assert mailroom.json("explain", "--user", "ANNA", "--form", "INV")["table_row"] == "M5"
+    assert mailroom.json("explain", "--mobile")["table_row"] == "B1"
+    unknown = mailroom.run("explain", "--user", "ANNA", "--model", "NIX", check=False)
+    assert unknown.code == 1 and 'no model "NIX"' in unknown.err
+    for wrong in ([], ["nonsense"], [uid, "--user", "ANNA"], ["--settings", "x"]):
+        assert mailroom.run("explain", *wrong, check=False).code == 2
+
+
+def test_stored_statuses_and_agents_decide_but_no_daemon_sends_what_it_cannot_carry(erp, mailroom, database):
+    erp.user("ANNA", mode="office365", email="anna@example.test")
+    database.rows("UPDATE mailroom.users SET token = '\\x01'")
+    database.rows("INSERT INTO mailroom.account_status (owner, state, account, mailbox) SELECT id, 'approval_required', 'anna@example.test', '' FROM mailroom.users")
+    assert mailroom.json("explain", "--user", "ANNA")["table_row"] == "S8"
+    database.rows("UPDATE mailroom.account_status SET state = 'authenticated', mailbox = 'anna@example.test'")
+    answer = mailroom.json("explain", "--user", "ANNA")
+    assert (answer["table_row"], answer["hold"]["reason"]) == ("S10", "auth_required")
+    with mailroom.daemon():
+        uid = erp.enqueue(**letter(user="ANNA"))
+        erp.wait_for([uid], "held", "auth_required")
+    erp.user("ANNA", account="another@example.test")
+    assert database.value("SELECT count(*) FROM mailroom.account_status") == 0 and database.value("SELECT token FROM mailroom.users") is None
+    assert mailroom.json("explain", "--user", "ANNA")["table_row"] == "S7"
+    erp.user("ANNA", mode="outlook")
+    database.rows("INSERT INTO mailroom.desktop_agent (user_id, outlook) SELECT id, 'only_new' FROM mailroom.users")
+    assert mailroom.json("explain", "--user", "ANNA")["hold"]["reason"] == "no_classic_outlook"
