@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <regex>
 #include <sstream>
 #include <sys/stat.h>
@@ -52,6 +54,10 @@ protected:
         std::ostringstream text;
         text << std::ifstream(path(name)).rdbuf();
         return text.str();
+    }
+    static auto threads() // of this process
+    {
+        return std::distance(fs::directory_iterator("/proc/self/task"), fs::directory_iterator());
     }
 
 private:
@@ -154,6 +160,7 @@ TEST_F(Log, LetsMailGoOnWhereNothingTakesItsLines)
     ASSERT_EQ(::mkfifo(path().c_str(), 0600), 0);
     const int reader = ::open(path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     ASSERT_GE(reader, 0);
+    const auto threads_before = threads();
     open(to_file()).value();
     constexpr std::size_t lines = 10'000; // more than the pipe and the queue hold
     for (std::size_t i = 0; i < lines; ++i)
@@ -166,6 +173,9 @@ TEST_F(Log, LetsMailGoOnWhereNothingTakesItsLines)
     close();
     std::signal(SIGPIPE, SIG_IGN); // as the daemon does
     ::close(reader);               // ends the thread that waits
+    for (int tries = 0; threads() > threads_before && tries < 1000; ++tries)
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_EQ(threads(), threads_before);
     EXPECT_THAT(content("elsewhere.log"),
                 AllOf(HasSubstr(" warning log_stuck: "), HasSubstr(" info some_line: one\n")));
     EXPECT_TRUE(std::regex_search(content("elsewhere.log"), std::regex(" log_dropped: [1-9][0-9]* lines")));
