@@ -332,6 +332,14 @@ pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, boo
     return Beat{true, std::string(rows->text(0, 0)), rows->number(0, 1), rows->truth(0, 2)};
 }
 
+pg::DbResult<void> announce(pg::Connection& connection, DispatcherId dispatcher, const std::string& safety)
+{
+    auto rows = connection.run(sql("announce"), pg::Params().number(dispatcher).text(safety));
+    if (!rows)
+        return rows.error();
+    return {};
+}
+
 pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher)
 {
     auto rows = connection.run(sql("resign"), pg::Params().number(dispatcher));

@@ -59,6 +59,11 @@ void print_depth(const json::value& depth)
         fmt::print("no dispatcher is running: start one with `mailroom serve`\n");
     else
         fmt::print("{} dispatcher{} running\n", alive, alive == 1 ? "" : "s");
+    for (const auto& dispatcher : depth.at("dispatchers").as_array())
+        if (const std::string safety = text_at(dispatcher, "safety");
+            !safety.empty() && dispatcher.at("alive").as_bool())
+            fmt::print("test system: dispatcher {} on {}: {}\n", text_at(dispatcher, "id"), text_at(dispatcher, "host"),
+                       safety);
     std::string hour;
     for (const auto& [outcome, count] : depth.at("last_hour").as_object())
         hour += fmt::format("{}{} {}", hour.empty() ? "" : ", ", count.as_int64(),
