@@ -38,7 +38,7 @@ std::string original_recipients(const std::vector<MailAddress>& recipients)
     if (!text) // longer than a header field may be
         text = HeaderText::make(fmt::format("{} addresses", recipients.size()));
     if (text)
-        mime::append_unstructured(out, "X-Mailroom-Original-Recipients", *text, mime::Unstructured::prose);
+        mime::append_unstructured(out, "X-Mailroom-Original-Recipients", *text, mime::Unstructured::token);
     return out;
 }
 

@@ -58,6 +58,7 @@ struct SendArguments {
 int send(const Options& options, const SendArguments& arguments);
 
 int queue_depth(const Options& options);
+int queue_held(const Options& options); // by reason and subject, with the remedy
 int show(const Options& options, const std::string& uid);
 
 // Which messages are meant: all that is given must be so, of several values any one. docs/operations.md says what each

@@ -69,7 +69,7 @@ Finding about_safety(const Safety& safety)
     if (text.empty())
         return fine("safety", "", "none is set: mail goes to whom it is for");
     return warning("safety", "", "this is a test system: " + text,
-                   "nothing on a test system; in production take [safety] out of the settings file, and reload");
+                   "if real mail is to go out from here, take [safety] out of the settings file and reload");
 }
 
 Finding about_authorities(const ServiceFile& file, const Result<tls::ClientContext>& authorities)
