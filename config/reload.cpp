@@ -30,6 +30,8 @@ constexpr std::array keys{
     entry<&File::database, &File::Database::connection>("[database] connection", When::after_restart),
     entry<&File::database, &File::Database::pooled>("[database] pooled", When::after_restart),
     entry<&File::secrets, &File::Secrets::key_file>("[secrets] key_file", When::after_restart),
+    entry<&File::safety, &File::Safety::redirect_to>("[safety] redirect_to", When::at_once),
+    entry<&File::safety, &File::Safety::allow_only>("[safety] allow_only", When::at_once),
     entry<&File::tls, &File::Tls::ca_file>("[tls] ca_file", When::at_once),
     entry<&File::smtp, &File::Smtp::client_name>("[smtp] client_name", When::at_once),
     entry<&File::smtp, &File::Smtp::connect>("[smtp] connect", When::at_once),

@@ -180,6 +180,28 @@ public:
             value = *size;
     }
 
+    // None: the key is not there, or it is no list.
+    std::optional<std::vector<std::string>> texts(const char* key)
+    {
+        const auto* const node = find(key);
+        if (node == nullptr)
+            return std::nullopt;
+        std::vector<std::string> values;
+        const auto* const array = node->as_array();
+        bool is_list = array != nullptr;
+        for (std::size_t i = 0; is_list && i < array->size(); ++i) {
+            const auto* const string = array->get(i)->as_string();
+            is_list = string != nullptr;
+            if (is_list)
+                values.emplace_back(trimmed(string->get()));
+        }
+        if (!is_list) {
+            complain(*node, key, R"(must be a list of texts, such as ["a@example.com", "b@example.com"])");
+            return std::nullopt;
+        }
+        return values;
+    }
+
     bool has(const char* key) { return find(key) != nullptr; }
 
     const toml::table* table(const char* key)
@@ -298,6 +320,38 @@ void read_exceptions(const toml::table& file, Section& keys, ServiceFile::Doubt&
     }
 }
 
+// What is wrong in it must never let mail out: an empty list to redirect to is refused, an empty list of who is allowed
+// allows nobody.
+void read_safety(Section& keys, ServiceFile::Safety& safety)
+{
+    if (const auto redirect_to = keys.texts("redirect_to")) {
+        if (redirect_to->empty())
+            keys.refuse("redirect_to", "names no address: leave the key out where nothing is to be redirected");
+        for (const auto& text : *redirect_to) {
+            auto address = MailAddress::parse(text);
+            if (address)
+                safety.redirect_to.push_back(*std::move(address));
+            else
+                keys.refuse("redirect_to", fmt::format("\"{}\": {}", text, address.error().text));
+        }
+    }
+    if (const auto allow_only = keys.texts("allow_only")) {
+        safety.allow_only.emplace();
+        for (const auto& text : *allow_only) {
+            const auto address = MailAddress::parse(text.find('@') == std::string::npos ? "x@" + text : text);
+            if (!address)
+                keys.refuse("allow_only", fmt::format("\"{}\" is neither an address nor a domain", text));
+            else // a domain of another script is compared as it stands in an envelope
+                safety.allow_only->push_back(
+                    ascii_lower(text.find('@') == std::string::npos ? address->domain() : address->str()));
+        }
+        for (const auto& address : safety.redirect_to)
+            if (std::ranges::find(*safety.allow_only, ascii_lower(address.str())) == safety.allow_only->end() &&
+                std::ranges::find(*safety.allow_only, ascii_lower(address.domain())) == safety.allow_only->end())
+                keys.refuse("redirect_to", fmt::format("\"{}\" is not in allow_only", address.written()));
+    }
+}
+
 const std::vector<std::pair<std::string_view, JournalStore>> journal_stores{
     {"file", JournalStore::file}, {"database", JournalStore::database}, {"none", JournalStore::none}};
 
@@ -356,6 +410,7 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         keys.truth("pooled", file.database.pooled);
     });
     section("secrets", [&](Section& keys) { keys.text("key_file", file.secrets.key_file); });
+    section("safety", [&](Section& keys) { read_safety(keys, file.safety); });
     section("tls", [&](Section& keys) { keys.text("ca_file", file.tls.ca_file); });
     section("smtp", [&](Section& keys) {
         keys.host_name("client_name", file.smtp.client_name, false);
@@ -419,8 +474,8 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         if (problems.size() == before)
             settle_target(keys, file.log);
     });
-    const std::vector<std::string> sections{"installation", "database", "secrets", "tls",       "smtp", "dispatcher",
-                                            "retry",        "doubt",    "journal", "retention", "log"};
+    const std::vector<std::string> sections{"installation", "database", "secrets", "safety",  "tls",       "smtp",
+                                            "dispatcher",   "retry",    "doubt",   "journal", "retention", "log"};
     for (const auto& [key, node] : root) {
         const std::string name(key.str());
         if (std::ranges::find(sections, name) == sections.end())

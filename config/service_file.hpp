@@ -2,6 +2,7 @@
 // with its line. The mail settings are not here: they live in the database.
 #pragma once
 
+#include "config/address.hpp"
 #include "config/error.hpp"
 #include "config/mail_settings.hpp"
 #include "config/secret.hpp"
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +43,13 @@ struct ServiceFile {
     struct Secrets {
         std::string key_file; // empty: $CREDENTIALS_DIRECTORY/mailroom.key where that is set
     } secrets;
+
+    // For test systems: what goes out, whatever the mail settings say. Either, or both: then everything is redirected.
+    struct Safety {
+        std::vector<MailAddress> redirect_to;               // empty: nothing is redirected
+        std::optional<std::vector<std::string>> allow_only; // addresses and domains, in lower case; none: all
+        bool operator==(const Safety&) const = default;
+    } safety;
 
     struct Tls {
         std::string ca_file; // empty: the system's

@@ -332,6 +332,14 @@ pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, boo
     return Beat{true, std::string(rows->text(0, 0)), rows->number(0, 1), rows->truth(0, 2)};
 }
 
+pg::DbResult<void> announce(pg::Connection& connection, DispatcherId dispatcher, const std::string& safety)
+{
+    auto rows = connection.run(sql("announce"), pg::Params().number(dispatcher).text(safety));
+    if (!rows)
+        return rows.error();
+    return {};
+}
+
 pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher)
 {
     auto rows = connection.run(sql("resign"), pg::Params().number(dispatcher));
@@ -367,7 +375,14 @@ pg::DbResult<Released> release(pg::Connection& connection, int limit)
     auto rows = connection.run(sql("release"), pg::Params().number(limit));
     if (!rows)
         return rows.error();
-    return Released{rows->number(0, 0), rows->number(0, 1)};
+    const Released released{rows->number(0, 0), rows->number(0, 1)};
+    if (released.all == 0)
+        return released;
+    // The other dispatchers found nothing more to release, and may poll seldom.
+    auto told = connection.run({"", "SELECT pg_notify('mailroom_wake', '')"});
+    if (!told)
+        return told.error();
+    return released;
 }
 
 pg::DbResult<HandedBack> hand_back(pg::Connection& connection, DispatcherId dispatcher, pg::Timestamp since,

@@ -211,6 +211,8 @@ struct Beat {
 };
 
 pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, bool wants_wake);
+// safety: what [safety] of its settings file does, for people; empty: nothing.
+pg::DbResult<void> announce(pg::Connection& connection, DispatcherId dispatcher, const std::string& safety);
 pg::DbResult<void> resign(pg::Connection& connection, DispatcherId dispatcher);
 
 struct Reaped {

@@ -103,7 +103,7 @@ Event account_paused(const queue::RefusedLogin& login)
 Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& transport)
     : io_(io),
       setup_(std::move(setup)),
-      transport_(transport),
+      transport_(transport, setup_.file.safety),
       claim_lane_(source_of(setup_.file)),
       write_lane_(source_of(setup_.file)),
       read_lane_(source_of(setup_.file)),
@@ -123,7 +123,7 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
                       claim_wakeup_.wake();
                       upkeep_.soon();
                   }),
-      courier_({read_lane_, upkeep_lane_, transport, completer_, places_, events_, *journal_,
+      courier_({read_lane_, upkeep_lane_, transport_, completer_, places_, events_, *journal_,
                 setup_.key ? &*setup_.key : nullptr, setup_.file.installation.domain, policy_of(setup_.file),
                 rules::DoubtRules(setup_.file.doubt),
                 [this] { claims_paused_until_ = steady_clock::now() + pause_of_a_troubled_dispatcher; },
@@ -161,6 +161,7 @@ boost::asio::awaitable<void> Dispatcher::run()
     if (!setup_.key)
         events_.raise(
             {EventKind::no_key, {}, "no sealing key ([secrets] key_file): mail that needs a password is held", {}});
+    tell_safety();
     spawn(events_.run());
     spawn(enrollment_.run());
     spawn(completer_.run());
@@ -182,6 +183,15 @@ boost::asio::awaitable<void> Dispatcher::run()
         co_await transport_.tidy();
     }
     co_await wind_down();
+}
+
+void Dispatcher::tell_safety()
+{
+    const std::string safety = describe(setup_.file.safety);
+    events_.end(EventKind::safety_on); // what it does may be another thing now
+    if (!safety.empty())
+        events_.raise({EventKind::safety_on, {}, "this is a test system: " + safety, {}});
+    enrollment_.announce(safety);
 }
 
 void Dispatcher::heard(const pg::Notification& notification)
@@ -641,7 +651,12 @@ void Dispatcher::watch()
 
 void Dispatcher::reload(ServiceFile file)
 {
+    const bool is_as_safe = setup_.file.safety == file.safety;
     setup_.file = std::move(file);
+    if (!is_as_safe) {
+        transport_.follow(setup_.file.safety);
+        tell_safety();
+    }
     const rules::Policy policy = policy_of(setup_.file);
     courier_.follow(policy, rules::DoubtRules(setup_.file.doubt));
     upkeep_.follow(policy, rules::DoubtRules(setup_.file.doubt));

@@ -20,6 +20,7 @@
 #include "service/places.hpp"
 #include "service/route_keeper.hpp"
 #include "service/routes.hpp"
+#include "service/safe_transport.hpp"
 #include "service/snapshot.hpp"
 #include "service/transport.hpp"
 #include "service/upkeep.hpp"
@@ -86,6 +87,8 @@ public:
     std::optional<Stall> stalled(std::chrono::steady_clock::duration limit) const;
 
 private:
+    void tell_safety();
+
     // Claiming.
     boost::asio::awaitable<void> claim_loop();
     boost::asio::awaitable<void> claim_batch(queue::DispatcherId id, std::vector<queue::Range> ranges);
@@ -121,7 +124,7 @@ private:
 
     boost::asio::io_context& io_;
     Setup setup_;
-    Transport& transport_;
+    SafeTransport transport_; // nothing goes round it
     queue::DatabaseLane claim_lane_;
     queue::DatabaseLane write_lane_;
     queue::DatabaseLane read_lane_;

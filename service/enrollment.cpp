@@ -50,6 +50,12 @@ void Enrollment::stop()
     wakeup_.wake();
 }
 
+void Enrollment::announce(std::string safety)
+{
+    safety_ = std::move(safety);
+    wakeup_.wake();
+}
+
 void Enrollment::want_wake(bool wants)
 {
     if (std::exchange(wants_wake_, wants) != wants)
@@ -107,6 +113,7 @@ boost::asio::awaitable<void> Enrollment::enrol()
         co_return;
     }
     id_ = entry->enrolled.id;
+    announced_ = ""; // as its row begins
     const auto opened = journal_.enrolled(entry->enrolled);
     if (!opened) {
         refuse(opened.error().text);
@@ -125,9 +132,18 @@ boost::asio::awaitable<void> Enrollment::beat()
 {
     const auto started = std::chrono::steady_clock::now();
     // By value: the lane's thread runs it.
-    const auto job = [id = *id_, wants = wants_wake_](pg::Connection& connection) {
-        return queue::beat(connection, id, wants);
+    const bool announces = announced_ != safety_;
+    const auto job = [id = *id_, wants = wants_wake_, announces,
+                      safety = safety_](pg::Connection& connection) -> pg::DbResult<queue::Beat> {
+        auto beat = queue::beat(connection, id, wants);
+        if (!beat || !beat->registered || !announces)
+            return beat;
+        auto announced = queue::announce(connection, id, safety);
+        if (!announced)
+            return announced.error();
+        return beat;
     };
+    const std::string announcing = safety_;
     auto beaten = co_await lane_.run<queue::Beat>(job);
     if (!beaten) {
         trouble(beaten.error());
@@ -139,6 +155,7 @@ boost::asio::awaitable<void> Enrollment::beat()
         wakeup_.wake();
         co_return;
     }
+    announced_ = announcing;
     is_ours_ = beaten->installation == installation_;
     if (!is_ours_) {
         trouble(EventKind::installation_differs,

@@ -45,6 +45,8 @@ public:
 
     void want_wake(bool wants); // whether an enqueue should notify; told at once when it changes
 
+    void announce(std::string safety); // what others are to know of it; told at once
+
     // How it stands, and why it does not serve, in words.
     enum class Standing { starting, serving, no_database, refused };
     Standing standing() const { return id() ? Standing::serving : standing_; }
@@ -74,6 +76,8 @@ private:
     std::function<void()> changed_;
     Wakeup wakeup_;
     std::optional<queue::DispatcherId> id_;
+    std::string safety_;
+    std::optional<std::string> announced_; // by this enrolment
     std::chrono::steady_clock::time_point trusted_until_;
     std::chrono::steady_clock::time_point beaten_at_;
     std::int64_t settings_version_ = 0;

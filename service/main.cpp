@@ -2,6 +2,7 @@
 // code.
 #include "service/command_line/generate.hpp"
 #include "service/commands/commands.hpp"
+#include "service/host/core_dumps.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -495,6 +496,7 @@ void add_looking_commands(CLI::App& app, Options& options, Action& chosen)
 // NOLINTNEXTLINE(bugprone-exception-escape): what throws before the try is a broken program
 int main(int argc, char** argv)
 {
+    host::forbid_core_dumps();
     Options options;
     Action chosen;
     std::string key_file;
@@ -534,8 +536,10 @@ int main(int argc, char** argv)
     add_settings_commands(app, options, chosen);
     add_test_commands(app, options, chosen);
     add_send_command(app, options, chosen);
-    command(app, "queue", "Shows what waits, where and why", options, chosen,
-            [&] { return commands::queue_depth(options); });
+    bool only_held = false;
+    command(app, "queue", "Shows what waits, where and why", options, chosen, [&] {
+        return only_held ? commands::queue_held(options) : commands::queue_depth(options);
+    })->add_flag("--held", only_held, "Only what is held, by reason: how much, since when, and what ends it");
     command(app, "show", "Tells a message's story: who sends it and why, each attempt, each recipient", options, chosen,
             [&] { return commands::show(options, uid); })
         ->add_option("uid", uid, "The message's uid")

@@ -21,7 +21,7 @@ SELECT jsonb_build_object(
     'limits', coalesce((SELECT jsonb_agg(to_jsonb(l) ORDER BY l.server, l.login) FROM mailroom.limits l), '[]'),
     'dispatchers', coalesce((
         SELECT jsonb_agg(jsonb_build_object('id', id, 'host', host, 'pid', pid, 'version', version, 'started_at', started_at, 'last_heartbeat', beat_at,
-                                            'alive', beat_at + lease > clock_timestamp()) ORDER BY id)
+                                            'alive', beat_at + lease > clock_timestamp(), 'safety', safety) ORDER BY id)
           FROM mailroom.dispatcher), '[]'),
     'paused_logins', coalesce((
         SELECT jsonb_agg(jsonb_build_object('owner', owner, 'server', server, 'reason', reason, 'reply', reply, 'since', since) ORDER BY since)

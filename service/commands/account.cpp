@@ -62,6 +62,12 @@ std::string account_of(const Found& found)
     return settings.general.edition == Edition::cloud && MailAddress::parse(user.code) ? user.code : std::string();
 }
 
+bool is_secret(std::string_view assignment)
+{
+    const std::string name = ascii_lower(trimmed(assignment.substr(0, assignment.find('='))));
+    return name == "password" || name == "token" || name == "secret";
+}
+
 std::string name_of(const Target& target)
 {
     return target.code.empty() ? target.kind : target.kind + " " + target.code;
@@ -95,6 +101,13 @@ int account_list(const Options& options)
 
 int account_set(const Options& options, const Target& target, const Saving& saving)
 {
+    for (const auto& assignment : saving.assignments) // before the database's statement log sees it
+        if (is_secret(assignment))
+            return complain(options,
+                            fmt::format("a secret is no setting: everybody on this machine sees options. Enter it by "
+                                        "`mailroom account password {}`; what was typed here is known now, change it",
+                                        name_of(target)),
+                            Exit::usage);
     const auto settings = assignments_json(saving.assignments);
     if (!settings)
         return complain(options, settings.error().text, Exit::usage);

@@ -68,6 +68,7 @@ struct SendArguments {
 int send(const Options& options, const SendArguments& arguments);
 
 int queue_depth(const Options& options);
+int queue_held(const Options& options); // by reason and subject, with the remedy
 int show(const Options& options, const std::string& uid);
 
 // Who would send, and why: a message that waits, a supposed one, or those of a file by the settings of a file. One of

@@ -49,6 +49,8 @@ std::vector<std::string> warnings_around(const ServiceFile& file)
     for (const auto& finding : doctor::examine_space(file.log))
         if (finding.level != doctor::Level::ok)
             warnings.push_back(finding.subject + ": " + check_words(finding));
+    if (const auto safety = doctor::about_safety(file.safety); safety.level != doctor::Level::ok)
+        warnings.push_back(check_words(safety));
     return warnings;
 }
 

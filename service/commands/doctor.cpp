@@ -217,12 +217,13 @@ int doctor(const Options& options, const Examination& examination)
     const auto file = load_service_file(options.config_path);
     report.add(about_settings(options.config_path, file));
     if (!file) {
-        report.skip({"key", "authorities", "log", "database"}, "the settings file is wrong");
+        report.skip({"key", "safety", "authorities", "log", "database"}, "the settings file is wrong");
         report.end();
         return Exit::usage;
     }
     const auto key = host::sealing_key(*file);
     report.add(about_key(key));
+    report.add(about_safety(file->safety));
     const auto authorities = tls::ClientContext::make(file->tls.ca_file);
     report.add(about_authorities(*file, authorities));
     report.add(examine_service(options.config_path, *file, daemon));

@@ -49,11 +49,29 @@ void print_depth(const json::value& depth)
         fmt::print("no dispatcher is running: start one with `mailroom serve`\n");
     else
         fmt::print("{} dispatcher{} running\n", alive, alive == 1 ? "" : "s");
+    for (const auto& dispatcher : depth.at("dispatchers").as_array())
+        if (const std::string safety = text_at(dispatcher, "safety");
+            !safety.empty() && dispatcher.at("alive").as_bool())
+            fmt::print("test system: dispatcher {} on {}: {}\n", text_at(dispatcher, "id"), text_at(dispatcher, "host"),
+                       safety);
     std::string hour;
     for (const auto& [outcome, count] : depth.at("last_hour").as_object())
         hour += fmt::format("{}{} {}", hour.empty() ? "" : ", ", count.as_int64(),
                             std::string_view(outcome.data(), outcome.size()));
     fmt::print("last hour: {}\n", hour.empty() ? "nothing ended" : hour);
+}
+
+void print_held(const json::value& held)
+{
+    if (held.at("reasons").as_array().empty())
+        fmt::print("nothing is held\n");
+    for (const auto& reason : held.at("reasons").as_array()) {
+        fmt::print("{}: {} held, oldest {}\n", text_at(reason, "reason"), text_at(reason, "messages"),
+                   short_time(text_at(reason, "oldest")));
+        for (const auto& subject : reason.at("subjects").as_array())
+            fmt::print("  {} x {}, oldest {}\n    {}\n", text_at(subject, "messages"), text_at(subject, "subject"),
+                       short_time(text_at(subject, "oldest")), text_at(subject, "remedy"));
+    }
 }
 
 void print_line(std::string_view label, const std::string& text)
@@ -131,6 +149,21 @@ int queue_depth(const Options& options)
         print_json(*depth);
     else
         print_depth(*depth);
+    return Exit::ok;
+}
+
+int queue_held(const Options& options)
+{
+    auto connection = connect(options);
+    if (!connection)
+        return complain(options, connection.error());
+    const auto held = query_json(*connection, "held");
+    if (!held)
+        return complain(options, held.error().text);
+    if (options.output == Output::json)
+        print_json(*held);
+    else
+        print_held(*held);
     return Exit::ok;
 }
 

@@ -63,6 +63,15 @@ Finding about_key(const Result<std::optional<queue::SealingKey>>& key)
     return fine("key", "", fmt::format("it can be read (id {})", (*key)->id()));
 }
 
+Finding about_safety(const Safety& safety)
+{
+    const std::string text = describe(safety);
+    if (text.empty())
+        return fine("safety", "", "none is set: mail goes to whom it is for");
+    return warning("safety", "", "this is a test system: " + text,
+                   "if real mail is to go out from here, take [safety] out of the settings file and reload");
+}
+
 Finding about_authorities(const ServiceFile& file, const Result<tls::ClientContext>& authorities)
 {
     if (!authorities)

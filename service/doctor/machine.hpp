@@ -7,6 +7,7 @@
 
 #include "queue/seal.hpp"
 #include "service/doctor/finding.hpp"
+#include "service/safety.hpp"
 #include "transport/tls.hpp"
 
 #include <chrono>
@@ -23,6 +24,7 @@ namespace mailroom::doctor {
 Findings about_settings(const std::string& path, const boost::system::result<ServiceFile, Problems>& file);
 
 Finding about_key(const Result<std::optional<queue::SealingKey>>& key);
+Finding about_safety(const Safety& safety); // a warning where not all mail goes to whom it is for
 Finding about_authorities(const ServiceFile& file, const Result<tls::ClientContext>& authorities);
 
 // kept: by NTP or likewise; none: it cannot be told. A clock that nobody keeps may be right, so it is no problem.

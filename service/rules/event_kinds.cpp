@@ -72,6 +72,8 @@ constexpr std::array kinds{
                "what waits for long"},
     EventFacts{database_copied, "database_copied", warning, follows_from_database,
                "see whether the original still serves; `mailroom doctor` says what to do in either case"},
+    EventFacts{safety_on, "safety_on", warning, seen_by_its_dispatcher,
+               "if real mail is to go out from here, take [safety] out of the settings file and reload"},
 };
 
 constexpr bool is_in_order()

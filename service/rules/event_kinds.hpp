@@ -33,6 +33,7 @@ enum class EventKind {
     vacuum_forbidden,
     generations_full,
     database_copied,
+    safety_on,
 };
 
 // Who knows whether it goes on.

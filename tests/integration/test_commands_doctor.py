@@ -82,7 +82,7 @@ def test_all_in_order(erp, mailroom, server):
         others = [f for f in found.all if f["check"] != "ntp"]
         assert found.code == 0 and {f["level"] for f in others} == {"ok"}, [f for f in others if f["level"] != "ok"]
         checks = {f["check"] for f in others}
-        assert checks == {"settings", "key", "authorities", "log", "space", "names", "database", "clock", "server", "roles", "connections", "autovacuum", "schema",
+        assert checks == {"settings", "key", "safety", "authorities", "log", "space", "names", "database", "clock", "server", "roles", "connections", "autovacuum", "schema",
                           "installation", "dispatchers", "queue", "holds", "accounts", "generations", "vacuum", "dead_rows", "secrets", "servers", "logins", "journal"}
         shown = mailroom.run("doctor").out
     assert shown.startswith("mailroom ") and f"0 problems, {'0 warnings' if kept else '1 warning'}," in shown.splitlines()[-1]

@@ -1,10 +1,13 @@
 """Mail that nobody can send yet waits, each for its reason, and goes by itself once the setting is saved: no restart."""
 
+import threading
+
 import pytest
 
 from erp import Erp, letter
 from machine import wait_until
 from misbehaving import MisbehavingServer
+from smtp_script import Hold, Script
 
 ERP = "erp@example.test"
 
@@ -205,3 +208,56 @@ def test_five_hundred_held_messages_go_in_the_old_order_of_their_lanes(erp, mail
     assert sorted(order) == list(range(500))
     assert order.index(499) < order.index(249), "urgent mail is not behind bulk mail"
     assert [i for i in order if i < 250] == list(range(250)) and [i for i in order if i >= 250] == list(range(250, 500))
+
+
+def test_queue_held_groups_by_reason_and_subject_with_the_remedy(erp, mailroom, server):
+    erp.user("ANNA", mode="smtp")
+    erp.user("BEN", mode="smtp")
+    with mailroom.daemon():
+        assert mailroom.json("queue", "--held") == {"installation": "test", "messages": 0, "reasons": []}
+        assert mailroom.run("queue", "--held").out == "nothing is held\n"
+        oldest = erp.enqueue(user="NOBODY", **letter())
+        uids = [oldest, *erp.enqueue_many([{"user": user, **letter()} for user in ("ANNA", "ANNA", "ANNA", "BEN", "NOBODY", "OTHER")])]
+        wait_until(lambda: [erp.states()[uid][0] for uid in uids] == ["held"] * 7, 30, "seven held messages")
+        page, text = mailroom.json("queue", "--held"), mailroom.run("queue", "--held").out
+    assert page["messages"] == 7
+    incomplete, no_user = page["reasons"]
+    assert (incomplete["reason"], incomplete["messages"]) == ("config_incomplete", 4) and [s["messages"] for s in incomplete["subjects"]] == [3, 1]
+    assert (no_user["reason"], no_user["messages"]) == ("no_user", 3) and [s["messages"] for s in no_user["subjects"]] == [2, 1]
+    assert "NOBODY" in no_user["subjects"][0]["subject"] and no_user["oldest"] == no_user["subjects"][0]["oldest"] < no_user["subjects"][1]["oldest"]
+    for reason in page["reasons"]:
+        assert f"{reason['reason']}: {reason['messages']} held, oldest " in text
+        for subject in reason["subjects"]:
+            assert subject["remedy"] in text and f"{subject['messages']} x {subject['subject']}" in text
+
+
+def test_a_saved_setting_frees_what_waited_on_every_daemon_at_once(erp, mailroom, certificates):
+    """By notification: nobody polls or beats before the test is over."""
+    go_on = threading.Event()
+    script = Script().on("data", Hold(go_on))
+    mailroom.configure("dispatcher", poll="60s", lease="240s")
+    with MisbehavingServer(certificates.server(), script, require_login=False) as server, mailroom.daemon(), mailroom.daemon():
+        uids = erp.enqueue_many([{"user": "ANNA", **letter(f"n{i}@one.test")} for i in range(1200)])
+        erp.wait_for(uids, "held", "no_user")
+        erp.relay("ANNA", server)
+        both = 2 * 4  # an account has a quarter of each one's 16 connections
+        server.wait(lambda seen: len({number for number, line in seen.commands if line.upper() == "DATA"}) == both, 5, "mail by both daemons")
+        go_on.set()
+        erp.wait_for(uids, "sent", timeout=60)
+    assert len(server.seen.messages) == len(uids)
+
+
+def test_what_is_held_counts_no_attempt_and_its_end_is_told(erp, mailroom, server):
+    """However often it is sorted again."""
+    with mailroom.daemon() as daemon:
+        stays, ends = erp.enqueue(user="ANNA", **letter()), erp.enqueue(user="ANNA", **letter())
+        erp.wait_for([stays, ends], "held", "no_user")
+        for changed in range(5):
+            erp.user("ANNA", enabled=False, name=f"Anna {changed}")
+            wait_until(lambda: len([e for e in erp.story(stays)["events"] if e["event"] == "held"]) >= changed + 2, 20, "held once more")
+        rows = erp.database.rows("SELECT attempts, deferrals, doubts FROM mailroom.queue")
+        assert [(row["attempts"], row["deferrals"], row["doubts"]) for row in rows] == [(0, 0, 0)] * 2
+        erp.database.rows(f"UPDATE mailroom.queue SET expires_at = clock_timestamp() WHERE uid = '{ends}'")
+        erp.wait_for(ends, "expired", timeout=60)
+        daemon.wait_for_line("messages_expired")
+        assert erp.states()[stays] == ("held", "no_user")
