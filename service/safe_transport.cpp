@@ -61,7 +61,9 @@ boost::asio::awaitable<std::optional<smtp::Loss>> SafeTransport::commit(const Pa
     const smtp::Loss changed{Cause::stopped, "[safety] was changed meanwhile"};
     if (rules != rules_)
         co_return changed;
-    auto loss = co_await parcel.before_commit();
+    std::optional<smtp::Loss> loss;
+    if (parcel.before_commit)
+        loss = co_await parcel.before_commit();
     if (!loss && rules != rules_)
         co_return changed;
     co_return loss;

@@ -7,6 +7,7 @@
 #include "queue/seal.hpp"
 #include "queue/settings_store.hpp"
 #include "service/rules/resolve_sender.hpp"
+#include "service/safety.hpp"
 #include "service/snapshot.hpp"
 #include "service/test_report.hpp"
 #include "transport/outcome.hpp"
@@ -67,6 +68,7 @@ struct Means {
     std::string domain;              // of the Message-ID
     pg::Source database;             // of large attachments, which a test has not
     const queue::SealingKey* key;    // null: none
+    Safety safety;                   // of the settings file: a test system's test e-mails go no further either
     std::chrono::milliseconds limit; // of all that it does
 };
 

@@ -1,5 +1,6 @@
 // The one attempt of a test, by the composer and the transport of all mail.
 #include "service/errand.hpp"
+#include "service/safe_transport.hpp"
 #include "service/smtp_transport.hpp"
 #include "service/test_mail.hpp"
 
@@ -122,7 +123,8 @@ Sent send(const Plan& plan, const Means& means)
         const Connections::Options options{means.authorities,       means.client_name,       timeouts_of(means.limit),
                                            std::chrono::seconds(1), smtp::Pipelining::never, &sent.trace};
         SmtpTransport transport(io->get_executor(), options, means.key);
-        Attempt attempt{transport, errand, {}, false, false};
+        SafeTransport safe(transport, means.safety);
+        Attempt attempt{safe, errand, {}, false, false};
         asio::steady_timer limit(*io, end);
         limit.async_wait([&](boost::system::error_code error) {
             if (error || attempt.has_ended)

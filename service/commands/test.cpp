@@ -102,6 +102,7 @@ int test_send(const Options& options, const Testing& testing)
             file->installation.domain,
             pg::Source{file->database.connection, "mailroom test", {}, file->database.pooled},
             sealing,
+            file->safety,
             std::max<std::chrono::milliseconds>(testing.timeout - spent, std::chrono::seconds(1))};
         sent = test_mail::send(*plan, means);
     }
