@@ -254,3 +254,15 @@ def test_an_administrators_login_may_test_and_what_it_finds_pauses_and_releases(
     trial(mailroom, "user", "ANNA", "enabled=yes", "--as", "ANNA")
     assert refused_logins(database) == []
     assert [test["by_login"] for test in mailroom.json("test", "list")["tests"]] == [name, name]
+
+
+def test_on_a_test_system_a_test_goes_no_further_than_all_mail(anna, mailroom, server):
+    mailroom.configure("safety", redirect_to=["sandbox@example.test"])
+    trial(mailroom, "user", "ANNA", "--to", "customer@example.test")
+    [received] = server.seen.messages
+    assert [recipient.partition(">")[0] for recipient in received.recipients] == ["<sandbox@example.test"]
+    assert any("customer@example.test" in line for line in head_of(received) if line.startswith("X-Mailroom-"))
+
+    mailroom.settings["safety"] = {"allow_only": ["example.org"]}
+    refused = trial(mailroom, "user", "ANNA", "--to", "customer@example.test", code=1)
+    assert len(server.seen.messages) == 1 and "[safety]" in str(refused)
