@@ -81,7 +81,7 @@ class Chance:
         accounts = [self.status_of("general", "general", "general.example")] if self.mostly(6) else []
         accounts += [self.status_of(f"user {code}", code[:4].lower(), "user.example") for code in USERS if self.mostly(6)]
         logins = [{"owner": owner, "reason": self.pick("auth_failed", "basic_login_ended")} for owner in ("general", "user ANNA", "user BEN") if not self.mostly(6)]
-        return {"format": "mailroom status 1", "accounts": accounts, "refused_logins": logins, "refused_pairs": [self.pair() for _ in range(self.pick(0, 0, 2, 4))],
+        return {"format": "mailroom status 1", "accounts": accounts, "refused_logins": logins, "refused_pairs": [self.pair() for _ in range(self.pick(0, 8, 30))],
                 "agents": [self.agent(code) for code in USERS if self.mostly(4)]}
 
     def message(self):

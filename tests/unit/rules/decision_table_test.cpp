@@ -302,10 +302,10 @@ std::vector<TableCase> linked_rows(const Linked& linked)
         w.facts.user = samples::anna_id;
         w.anna().enabled = false;
     });
-    const auto with_agent = [=](World& w, DocumentKind& kind, DesktopAgent::Outlook outlook, bool linked) {
+    const auto with_agent = [=](World& w, DocumentKind& kind, DesktopAgent::Outlook outlook, bool is_linked) {
         on_desktop(w, kind);
         annas_agent(w, outlook).accounts = {{*MailAddress::parse("own@erp.example"), false},
-                                            {*MailAddress::parse(kind.from), linked}};
+                                            {*MailAddress::parse(kind.from), is_linked}};
     };
     using Outlook = DesktopAgent::Outlook;
     add("3_HandedOver", "3", "hand over outlook of ANNA as " + linked.address,
