@@ -322,9 +322,10 @@ void read_exceptions(const toml::table& file, Section& keys, ServiceFile::Doubt&
 
 // What is wrong in it must never let mail out: an empty list to redirect to is refused, an empty list of who is allowed
 // allows nobody.
-void read_safety(Section& keys, ServiceFile::Safety& safety)
+void read_safety(Section& keys, const std::optional<std::vector<std::string>>& redirect_to,
+                 const std::optional<std::vector<std::string>>& allow_only, ServiceFile::Safety& safety)
 {
-    if (const auto redirect_to = keys.texts("redirect_to")) {
+    if (redirect_to) {
         if (redirect_to->empty())
             keys.refuse("redirect_to", "names no address: leave the key out where nothing is to be redirected");
         for (const auto& text : *redirect_to) {
@@ -335,7 +336,7 @@ void read_safety(Section& keys, ServiceFile::Safety& safety)
                 keys.refuse("redirect_to", fmt::format("\"{}\": {}", text, address.error().text));
         }
     }
-    if (const auto allow_only = keys.texts("allow_only")) {
+    if (allow_only) {
         safety.allow_only.emplace();
         for (const auto& text : *allow_only) {
             const auto address = MailAddress::parse(text.find('@') == std::string::npos ? "x@" + text : text);
@@ -410,7 +411,11 @@ boost::system::result<ServiceFile, Problems> parse_service_file(std::string_view
         keys.truth("pooled", file.database.pooled);
     });
     section("secrets", [&](Section& keys) { keys.text("key_file", file.secrets.key_file); });
-    section("safety", [&](Section& keys) { read_safety(keys, file.safety); });
+    section("safety", [&](Section& keys) {
+        const auto redirect_to = keys.texts("redirect_to");
+        const auto allow_only = keys.texts("allow_only");
+        read_safety(keys, redirect_to, allow_only, file.safety);
+    });
     section("tls", [&](Section& keys) { keys.text("ca_file", file.tls.ca_file); });
     section("smtp", [&](Section& keys) {
         keys.host_name("client_name", file.smtp.client_name, false);
