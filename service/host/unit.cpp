@@ -44,9 +44,9 @@ std::vector<fs::path> unit_folders()
 }
 
 // The lines of a unit's [Service], in the order of the files; an empty value forgets those before.
-using Settings = std::map<std::string, std::vector<std::string>>;
+using Lines = std::map<std::string, std::vector<std::string>>;
 
-void read(const fs::path& file, Settings& settings)
+void read(const fs::path& file, Lines& lines)
 {
     std::ifstream stream(file);
     for (std::string line; std::getline(stream, line);) {
@@ -55,7 +55,7 @@ void read(const fs::path& file, Settings& settings)
         if (equals == std::string::npos || text.front() == '#' || text.front() == ';')
             continue;
         const std::string value(trimmed(std::string_view(text).substr(equals + 1)));
-        auto& values = settings[std::string(trimmed(std::string_view(text).substr(0, equals)))];
+        auto& values = lines[std::string(trimmed(std::string_view(text).substr(0, equals)))];
         if (value.empty())
             values.clear();
         else
@@ -64,16 +64,16 @@ void read(const fs::path& file, Settings& settings)
 }
 
 // Of one name, drop-ins included; empty: there is no such unit.
-Settings settings_of(const std::string& name, const std::string& instance)
+Lines lines_of(const std::string& name, const std::string& instance)
 {
     const auto folders = unit_folders();
-    Settings settings;
+    Lines lines;
     std::error_code error;
     const auto found =
         std::ranges::find_if(folders, [&](const fs::path& folder) { return fs::exists(folder / name, error); });
     if (found == folders.end())
-        return settings;
-    read(*found / name, settings);
+        return lines;
+    read(*found / name, lines);
     std::map<std::string, fs::path> added; // by name: the first folder's goes before
     for (const auto& folder : folders)
         for (const auto& of : std::set{name, instance})
@@ -81,8 +81,8 @@ Settings settings_of(const std::string& name, const std::string& instance)
                 if (entry.path().extension() == ".conf")
                     added.emplace(entry.path().filename().string(), entry.path());
     for (const auto& [file, path] : added)
-        read(path, settings);
-    return settings;
+        read(path, lines);
+    return lines;
 }
 
 std::string with_instance(std::string text, const std::string& instance)
@@ -93,35 +93,35 @@ std::string with_instance(std::string text, const std::string& instance)
 }
 
 // All words of all lines of a setting.
-std::vector<std::string> list(const Settings& settings, const std::string& key, const std::string& instance)
+std::vector<std::string> list(const Lines& lines, const std::string& key, const std::string& instance)
 {
     std::vector<std::string> all;
-    if (const auto found = settings.find(key); found != settings.end())
+    if (const auto found = lines.find(key); found != lines.end())
         for (const auto& value : found->second)
             for (const auto& word : words_of(with_instance(value, instance)))
                 all.push_back(word);
     return all;
 }
 
-std::string last(const Settings& settings, const std::string& key)
+std::string last(const Lines& lines, const std::string& key)
 {
-    const auto found = settings.find(key);
-    return found == settings.end() || found->second.empty() ? "" : found->second.back();
+    const auto found = lines.find(key);
+    return found == lines.end() || found->second.empty() ? "" : found->second.back();
 }
 
-bool runs_with(const Settings& settings, const std::string& instance, const std::string& config_path)
+bool runs_with(const Lines& lines, const std::string& instance, const std::string& config_path)
 {
-    const auto words = list(settings, "ExecStart", instance);
+    const auto words = list(lines, "ExecStart", instance);
     if (std::ranges::find(words, "--config") == words.end())
         return !words.empty() && config_path == default_config;
     return std::ranges::find(words, config_path) != words.end();
 }
 
-Unit make(std::string name, const Settings& settings, const std::string& instance)
+Unit make(std::string name, const Lines& lines, const std::string& instance)
 {
-    Unit unit{std::move(name), last(settings, "User"), {}, last(settings, "ProtectSystem") == "strict", {}};
+    Unit unit{std::move(name), last(lines, "User"), {}, last(lines, "ProtectSystem") == "strict", {}};
     for (const char* const key : {"LoadCredential", "LoadCredentialEncrypted"})
-        for (const auto& word : list(settings, key, instance))
+        for (const auto& word : list(lines, key, instance))
             if (word.starts_with("mailroom.key:"))
                 unit.key = word.substr(word.find(':') + 1);
     constexpr std::array<std::pair<const char*, const char*>, 4> folders{{{"StateDirectory", "/var/lib/"},
@@ -129,9 +129,9 @@ Unit make(std::string name, const Settings& settings, const std::string& instanc
                                                                           {"CacheDirectory", "/var/cache/"},
                                                                           {"RuntimeDirectory", "/run/"}}};
     for (const auto& [key, above] : folders)
-        for (const auto& word : list(settings, key, instance))
+        for (const auto& word : list(lines, key, instance))
             unit.writable.push_back(above + word);
-    for (const auto& word : list(settings, "ReadWritePaths", instance))
+    for (const auto& word : list(lines, "ReadWritePaths", instance))
         unit.writable.push_back(word.substr(std::min(word.find_first_not_of("-+"), word.size())));
     return unit;
 }
@@ -145,9 +145,9 @@ std::optional<Unit> unit_of(const std::string& config_path)
     const std::array<std::pair<std::string, std::string>, 2> names{
         {{"mailroom.service", "mailroom.service"}, {"mailroom@.service", company}}};
     for (const auto& [file, name] : names) {
-        const Settings settings = settings_of(file, name);
-        if (runs_with(settings, path.stem().string(), path.string()))
-            return make(name, settings, path.stem().string());
+        const Lines lines = lines_of(file, name);
+        if (runs_with(lines, path.stem().string(), path.string()))
+            return make(name, lines, path.stem().string());
     }
     return std::nullopt;
 }
