@@ -17,10 +17,8 @@ class SealingKey {
 public:
     static constexpr std::size_t size = 32; // octets
 
-    // The key file holds 32 octets as base64 and must not be readable by everybody.
-    static Result<SealingKey> load(const std::string& path);
-    // Writes a new key to `path`, mode 0400; refuses to overwrite.
-    static Result<SealingKey> create(const std::string& path);
+    explicit SealingKey(Secret octets); // `size` of them
+    static SealingKey make();           // a new one
 
     const std::string& id() const { return id_; } // 16 hexadecimal digits, says nothing about the key
 
@@ -33,12 +31,17 @@ public:
     std::vector<std::uint8_t> fingerprint(std::string_view server, std::string_view login,
                                           const Secret& password) const;
 
+    const Secret& octets() const { return octets_; } // for its file
+
 private:
-    explicit SealingKey(Secret key);
     Secret octets_;
     std::string id_;
 };
 
+// The id of the key that a secret was sealed with; empty: it is too short to be one.
+std::string key_of(const SealedSecret& sealed);
+
 std::string password_place(const Owner& owner);
+std::string token_place(const Owner& owner);
 
 } // namespace mailroom::queue

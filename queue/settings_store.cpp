@@ -29,8 +29,9 @@ std::optional<SealedSecret> sealed(const pg::Result& rows, int row, int column)
     return rows.is_null(row, column) ? std::nullopt : std::optional(rows.bytes(row, column));
 }
 
-void read_general(const pg::Result& rows, MailSettings& settings)
+void read_general(const pg::Result& rows, StoredSettings& stored)
 {
+    MailSettings& settings = stored.settings;
     General& general = settings.general;
     settings.version = rows.number(0, 0);
     general.edition = edition_from(rows.text(0, 1)).value_or(Edition::on_premise);
@@ -43,6 +44,7 @@ void read_general(const pg::Result& rows, MailSettings& settings)
     general.send_as = rows.truth(0, 16);
     general.password = sealed(rows, 0, 17);
     general.token = sealed(rows, 0, 18);
+    stored.key_id = rows.text(0, 19);
 }
 
 void read_users(const pg::Result& rows, MailSettings& settings)
@@ -155,7 +157,7 @@ pg::DbResult<StoredSettings> read_settings(pg::Connection& connection)
     if (!limits)
         return limits.error();
     StoredSettings stored;
-    read_general(*general, stored.settings);
+    read_general(*general, stored);
     read_users(*users, stored.settings);
     read_documents(*documents, stored.settings);
     read_refusals(*refusals, stored);

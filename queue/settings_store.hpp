@@ -54,6 +54,7 @@ struct StoredAgent {
 
 struct StoredSettings {
     MailSettings settings;
+    std::string key_id; // that new secrets are sealed with; empty: nothing was sealed yet
     std::vector<RefusedLogin> logins;
     std::vector<RefusedSender> senders;
     std::vector<StoredStatus> statuses;

@@ -8,6 +8,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <tuple>
@@ -132,6 +133,12 @@ Written written(const pg::Result& rows)
     for (int row = 0; row < rows.rows(); ++row)
         (rows.truth(row, 1) ? result.busy : result.done).insert(rows.number(row, 0));
     return result;
+}
+
+// As PostgreSQL writes an array; key ids need no quotes.
+std::string array_of(const std::vector<std::string>& ids)
+{
+    return ids.empty() ? "" : fmt::format("{{{}}}", fmt::join(ids, ","));
 }
 
 } // namespace
@@ -270,7 +277,7 @@ pg::DbResult<Enrolled> register_dispatcher(pg::Connection& connection, const Reg
                                                     .text(registration.host)
                                                     .number(registration.pid)
                                                     .text(registration.version)
-                                                    .text_or_null(registration.key_id)
+                                                    .text_or_null(array_of(registration.key_ids))
                                                     .number(registration.lease.count())
                                                     .text(registration.marks));
     if (!rows)

@@ -172,7 +172,7 @@ struct Registration {
     std::string host;
     std::int64_t pid = 0;
     std::string version;
-    std::string key_id; // empty: it has no key
+    std::vector<std::string> key_ids; // empty: it has no key
     std::chrono::milliseconds lease{20'000};
     std::string_view marks = "none"; // in the queue: none, begun
 };
@@ -207,7 +207,7 @@ struct Beat {
     bool registered = false; // false: others took this dispatcher for dead
     std::string installation;
     std::int64_t settings_version = 0;
-    bool key_is_elsewhere = false; // this one has no key for passwords, another live one has
+    bool key_is_elsewhere = false; // this one lacks the key that passwords are sealed with, another live one has it
 };
 
 pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, bool wants_wake);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "queue/database_lane.hpp"
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 #include "service/completer.hpp"
 #include "service/content_reader.hpp"
 #include "service/errand.hpp"
@@ -39,7 +39,7 @@ public:
         Places& places;
         Events& events;
         Journal& journal;
-        const queue::SealingKey* key = nullptr;
+        const queue::Keyring* key = nullptr;
         std::string domain; // of Message-IDs
         rules::Policy policy;
         rules::DoubtRules doubts;

@@ -18,6 +18,8 @@
 #include <charconv>
 #include <map>
 #include <random>
+#include <set>
+#include <string>
 #include <unistd.h>
 #include <utility>
 
@@ -115,8 +117,9 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
       inheritance_(setup_.file.journal.store == JournalStore::file ? setup_.journal_folder : "", events_),
       completer_(io.get_executor(), write_lane_, places_, events_, *journal_),
       enrollment_(io.get_executor(), beat_lane_,
-                  {setup_.host, ::getpid(), MAILROOM_VERSION, setup_.key ? setup_.key->id() : "",
-                   setup_.file.dispatcher.lease, journal_->marks()},
+                  {setup_.host, ::getpid(), MAILROOM_VERSION,
+                   setup_.key ? setup_.key->ids() : std::vector<std::string>(), setup_.file.dispatcher.lease,
+                   journal_->marks()},
                   setup_.file.installation.name, inheritance_, *journal_, events_,
                   [this] {
                       low_water_.look_at_all(); // also after a trouble, in which messages were put back
@@ -363,6 +366,7 @@ boost::asio::awaitable<bool> Dispatcher::reload_settings()
     }
     events_.end(EventKind::settings_unreadable);
     snapshot_ = make_snapshot(*std::move(stored), setup_.key ? &*setup_.key : nullptr);
+    tell_of_keys();
     tell_of_refusals();
     enrollment_.settings_loaded(snapshot_->settings.version);
     transport_.settings_changed(*snapshot_);
@@ -386,6 +390,29 @@ void Dispatcher::tell_of_failure(EventKind kind, const std::string& what, const 
     if (error.kind == Kind::unreachable && !unreachable_since_)
         unreachable_since_ = steady_clock::now();
     enrollment_.look();
+}
+
+// Without any it has said so at its start.
+void Dispatcher::tell_of_keys()
+{
+    if (!setup_.key)
+        return;
+    const auto& sealed = snapshot_->knowledge.sealed_otherwise;
+    if (sealed.empty()) {
+        events_.end(EventKind::no_key);
+        return;
+    }
+    std::set<std::string> lacking;
+    for (const auto& [owner, id] : sealed)
+        lacking.insert(id);
+    events_.raise({EventKind::no_key,
+                   {},
+                   fmt::format("{} {} sealed with the key {}, which this service does not have (it has {}): mail that "
+                               "needs {} is held",
+                               count_of(static_cast<std::int64_t>(sealed.size()), "password"),
+                               sealed.size() == 1 ? "was" : "were", fmt::join(lacking, " or "),
+                               fmt::join(setup_.key->ids(), " and "), sealed.size() == 1 ? "it" : "them"),
+                   {}});
 }
 
 // Which logins and addresses servers refuse is in the database: whoever sees it first tells it.

@@ -4,7 +4,7 @@
 
 namespace mailroom {
 
-Result<Login> login_for(const rules::Identity& identity, const queue::SealingKey* key)
+Result<Login> login_for(const rules::Identity& identity, const queue::Keyring* key)
 {
     if (identity.mode != Mode::smtp) // whoever asks: an office365 account never goes by SMTP
         return Error{"an account of Office 365 does not log in to an SMTP server"};
@@ -16,7 +16,7 @@ Result<Login> login_for(const rules::Identity& identity, const queue::SealingKey
     auto password = key->open(*identity.password, queue::password_place(identity.password_owner));
     if (!password)
         return password.error();
-    login.fingerprint = key->fingerprint(identity.host, identity.account, *password);
+    login.fingerprint = key->fingerprint(*identity.password, identity.host, identity.account, *password);
     login.credentials = smtp::Credentials{identity.account, *std::move(password)};
     return login;
 }

@@ -1,7 +1,7 @@
 // What a session with an SMTP server is opened with.
 #pragma once
 
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 #include "service/rules/resolve_sender.hpp"
 #include "transport/smtp/connection.hpp"
 
@@ -18,6 +18,6 @@ struct Login {
 };
 
 // Opens the identity's password. key: null when the service has none.
-Result<Login> login_for(const rules::Identity& identity, const queue::SealingKey* key);
+Result<Login> login_for(const rules::Identity& identity, const queue::Keyring* key);
 
 } // namespace mailroom

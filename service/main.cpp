@@ -176,6 +176,30 @@ void add_settings_commands(CLI::App& app, Options& options, Action& chosen)
     history->add_option("--before", page.after, "Older than this id, as the page before said");
 }
 
+void add_key_commands(CLI::App& app, Options& options, Action& chosen)
+{
+    static std::string file;
+    static std::string id;
+    CLI::App* const key = app.add_subcommand("key", "The keys that passwords are sealed with, and their replacement");
+    key->require_subcommand(1);
+    const auto add = [&](const char* name, const char* description, Action action) {
+        CLI::App* const one = command(*key, name, description, options, chosen, std::move(action));
+        one->add_option("--file", file, "The key file, instead of the settings file's")->type_name("FILE");
+        return one;
+    };
+    add("list", "Shows which keys there are, what each seals and which dispatchers have it",
+        [&options] { return commands::key_list(options, file); });
+    add("add", "Adds a new key to the key file; nothing is sealed with it yet",
+        [&options] { return commands::key_add(options, file); });
+    add("rotate", "Seals all passwords with the newest key of the file, and what is new from now on", [&options] {
+        return commands::key_rotate(options, file, id);
+    })->add_option("--to", id, "With this key instead of the newest");
+    add("drop", "Removes a key from the key file that seals nothing any more",
+        [&options] { return commands::key_drop(options, file, id); })
+        ->add_option("key", id, "Its id, as `mailroom key list` shows it")
+        ->required();
+}
+
 void add_test_commands(CLI::App& app, Options& options, Action& chosen)
 {
     static commands::Testing testing;
@@ -532,6 +556,7 @@ int main(int argc, char** argv)
         ->add_option("file", key_file, "Where to write it")
         ->required()
         ->type_name("FILE");
+    add_key_commands(app, options, chosen);
     add_account_commands(app, options, chosen);
     add_settings_commands(app, options, chosen);
     add_test_commands(app, options, chosen);

@@ -42,7 +42,7 @@ bool came_further(const Delivery& in_lock_step, const Delivery& pipelined)
 } // namespace
 
 SmtpTransport::SmtpTransport(boost::asio::any_io_executor executor, Connections::Options options,
-                             const queue::SealingKey* key)
+                             const queue::Keyring* key)
     : connections_(std::move(executor), std::move(options)), key_(key)
 {}
 

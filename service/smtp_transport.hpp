@@ -2,7 +2,7 @@
 // to have been closed while nobody used it costs no try.
 #pragma once
 
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 #include "service/connections.hpp"
 #include "service/transport.hpp"
 
@@ -15,7 +15,7 @@ namespace mailroom {
 class SmtpTransport final : public Transport {
 public:
     // key: null when the service has none; then nothing that needs a password comes here.
-    SmtpTransport(boost::asio::any_io_executor executor, Connections::Options options, const queue::SealingKey* key);
+    SmtpTransport(boost::asio::any_io_executor executor, Connections::Options options, const queue::Keyring* key);
 
     void reload(Connections::Options options) { connections_.reload(std::move(options)); }
 
@@ -34,7 +34,7 @@ private:
                                             std::optional<Login>& next_login);
 
     Connections connections_;
-    const queue::SealingKey* key_;
+    const queue::Keyring* key_;
     std::map<smtp::Connection*, const Progress*> sending_;
     bool stopping_ = false;
 };

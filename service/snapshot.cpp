@@ -24,7 +24,22 @@ std::vector<Owner> owners_with_password(const MailSettings& settings)
     return owners;
 }
 
-void find_paused(Snapshot& snapshot, const queue::StoredSettings& stored, const queue::SealingKey& key)
+const SealedSecret& password_of(const Owner& owner, const MailSettings& settings)
+{
+    return owner.kind == Owner::Kind::general ? *settings.general.password : *settings.users.at(owner.id).password;
+}
+
+// By a key that this service does not have: their mail waits for it and does not stand in the way of others'.
+void find_sealed_otherwise(rules::Knowledge& knowledge, const MailSettings& settings, const queue::Keyring& key)
+{
+    for (const Owner& owner : owners_with_password(settings)) {
+        std::string id = queue::key_of(password_of(owner, settings));
+        if (!id.empty() && key.find(id) == nullptr)
+            knowledge.sealed_otherwise.emplace(owner, std::move(id));
+    }
+}
+
+void find_paused(Snapshot& snapshot, const queue::StoredSettings& stored, const queue::Keyring& key)
 {
     if (stored.logins.empty())
         return;
@@ -88,7 +103,7 @@ void read_agents(rules::Knowledge& knowledge, const queue::StoredSettings& store
 
 } // namespace
 
-std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::SealingKey& key)
+std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::Keyring& key)
 {
     const bool is_general = owner.kind == Owner::Kind::general;
     if (!is_general && !settings.users.contains(owner.id))
@@ -102,15 +117,17 @@ std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& setti
     if (!password)
         return std::nullopt;
     const std::string host(trimmed(sender.server->host));
-    return OwnedLogin{owner, host, sender.account, key.fingerprint(host, sender.account, *password)};
+    return OwnedLogin{owner, host, sender.account, key.fingerprint(*sender.password, host, sender.account, *password)};
 }
 
-std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, const queue::SealingKey* key)
+std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, const queue::Keyring* key)
 {
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->knowledge.key_missing = key == nullptr;
-    if (key != nullptr)
+    if (key != nullptr) {
+        find_sealed_otherwise(snapshot->knowledge, stored.settings, *key);
         find_paused(*snapshot, stored, *key);
+    }
     for (const auto& sender : stored.senders) {
         const auto mode = mode_from(sender.mode);
         auto from = MailAddress::parse(sender.from);

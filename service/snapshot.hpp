@@ -2,7 +2,7 @@
 // holds them. Immutable; dispatching code shares it, so that one decision never mixes two versions.
 #pragma once
 
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 #include "queue/settings_store.hpp"
 #include "service/rules/resolve_sender.hpp"
 
@@ -22,7 +22,7 @@ struct Snapshot {
 };
 
 // key: null when the service has none.
-std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, const queue::SealingKey* key);
+std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, const queue::Keyring* key);
 
 // An owner's login as it would be used with SMTP, whatever the owner's present mode; none: no password, or it does not
 // open.
@@ -32,6 +32,6 @@ struct OwnedLogin {
     std::string account;
     std::vector<std::uint8_t> fingerprint;
 };
-std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::SealingKey& key);
+std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::Keyring& key);
 
 } // namespace mailroom

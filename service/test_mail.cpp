@@ -210,15 +210,14 @@ std::optional<SealedSecret>& password_in(MailSettings& settings, const Owner& ow
 }
 
 bool is_stored(const Secret& typed, const std::optional<SealedSecret>& stored, const Owner& owner,
-               const queue::SealingKey& key)
+               const queue::Keyring& key)
 {
     const auto opened = stored ? key.open(*stored, queue::password_place(owner)) : Result<Secret>(Error{});
     return opened && opened->reveal() == typed.reveal();
 }
 
 // The stored secret goes only to whom it was stored for; what was typed goes in its place. True: it is the stored one.
-Result<bool> put_password(Screen& screen, const Order& order, const Owner& owner, Mode mode,
-                          const queue::SealingKey* key)
+Result<bool> put_password(Screen& screen, const Order& order, const Owner& owner, Mode mode, const queue::Keyring* key)
 {
     MailSettings& shown = screen.shown.settings;
     const auto now = sender_in(shown, owner);
@@ -233,7 +232,7 @@ Result<bool> put_password(Screen& screen, const Order& order, const Owner& owner
             return Error{"there is no key to seal the password with: make one with `mailroom config new-key FILE` and "
                          "name it in [secrets] key_file"};
         const bool is_the_same = same && is_stored(*order.password, stored, owner, *key);
-        password = is_the_same ? stored : key->seal(*order.password, queue::password_place(owner));
+        password = is_the_same ? stored : key->newest().seal(*order.password, queue::password_place(owner));
         return is_the_same;
     }
     if (stored && !same)
@@ -263,7 +262,7 @@ pg::DbResult<Screen> read_screen(pg::Connection& connection, const Order& order)
     }
 }
 
-Result<Plan> plan(const Order& order, Screen screen, const queue::SealingKey* key)
+Result<Plan> plan(const Order& order, Screen screen, const queue::Keyring* key)
 {
     const auto posting = posting_of(order, screen.shown.settings);
     if (!posting)

@@ -3,8 +3,8 @@
 // send(), for as long as its limit. Nothing of a screen's values is stored.
 #pragma once
 
+#include "queue/keyring.hpp"
 #include "queue/pg/connection.hpp"
-#include "queue/seal.hpp"
 #include "queue/settings_store.hpp"
 #include "service/rules/resolve_sender.hpp"
 #include "service/safety.hpp"
@@ -60,14 +60,14 @@ struct Plan {
 };
 
 // Who would send it. Pure. key: null where there is none. Error: what the presser must give first.
-Result<Plan> plan(const Order& order, Screen screen, const queue::SealingKey* key);
+Result<Plan> plan(const Order& order, Screen screen, const queue::Keyring* key);
 
 struct Means {
     std::shared_ptr<const tls::ClientContext> authorities; // null: servers without TLS only
     smtp::ClientName client_name;
     std::string domain;              // of the Message-ID
     pg::Source database;             // of large attachments, which a test has not
-    const queue::SealingKey* key;    // null: none
+    const queue::Keyring* key;       // null: none
     Safety safety;                   // of the settings file: a test system's test e-mails go no further either
     std::chrono::milliseconds limit; // of all that it does
 };
@@ -88,6 +88,6 @@ struct Status {
 };
 // Sets the status of account and pair where the test counts, and records it.
 Result<Status> settle(pg::Connection& connection, const Plan& plan, const Sent* sent, const Report& report,
-                      const queue::SealingKey* key);
+                      const queue::Keyring* key);
 
 } // namespace mailroom::test_mail

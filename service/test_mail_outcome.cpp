@@ -37,7 +37,7 @@ pg::DbResult<bool> set_good(pg::Connection& connection, const rules::Identity& i
 }
 
 Result<Status> status_after(pg::Connection& connection, const rules::Identity& identity, const Delivery& delivery,
-                            const queue::SealingKey* key)
+                            const queue::Keyring* key)
 {
     const Result<Login> login = login_for(identity, key);
     if (!login)
@@ -136,7 +136,7 @@ Report report_of(const Plan& plan, const Sent* sent, const std::string& domain)
 }
 
 Result<Status> settle(pg::Connection& connection, const Plan& plan, const Sent* sent, const Report& report,
-                      const queue::SealingKey* key)
+                      const queue::Keyring* key)
 {
     Status status{"the values are not the stored ones: no status changes"};
     if (plan.counts && sent != nullptr) {

@@ -5,4 +5,6 @@ UPDATE mailroom.dispatcher
        beat_at = clock_timestamp(), wants_wake = $2::boolean
  WHERE id = $1::bigint
 RETURNING (SELECT name FROM mailroom.installation), (SELECT settings_version FROM mailroom.installation),
-          key_id IS NULL AND EXISTS (SELECT FROM mailroom.dispatcher d WHERE d.key_id IS NOT NULL AND d.beat_at + d.lease > clock_timestamp()) AS key_is_elsewhere
+          NOT coalesce((SELECT mailroom.has_key(dispatcher, i.key_id) FROM mailroom.installation i WHERE i.key_id IS NOT NULL), key_id IS NOT NULL)
+          AND EXISTS (SELECT FROM mailroom.dispatcher d, mailroom.installation i
+                       WHERE d.beat_at + d.lease > clock_timestamp() AND d.key_id IS NOT NULL AND (i.key_id IS NULL OR mailroom.has_key(d, i.key_id))) AS key_is_elsewhere

@@ -1,7 +1,7 @@
 -- The queue as a doctor looks at it, as JSON: who drains it, what waits since when, what is held or paused, what can be written to. Reads all of it once.
 SELECT jsonb_build_object(
     'dispatchers', coalesce((
-        SELECT jsonb_agg(jsonb_build_object('host', d.host, 'pid', d.pid, 'version', d.version, 'key_id', d.key_id, 'alive', d.beat_at + d.lease > clock_timestamp(),
+        SELECT jsonb_agg(jsonb_build_object('host', d.host, 'pid', d.pid, 'version', d.version, 'keys', CASE WHEN d.key_ids <> '{}' THEN array_to_string(d.key_ids, ' ') ELSE d.key_id END, 'alive', d.beat_at + d.lease > clock_timestamp(),
                    'silent_for', CASE WHEN isfinite(d.beat_at) THEN greatest(extract(epoch FROM clock_timestamp() - d.beat_at), 0)::bigint END) ORDER BY d.id)
           FROM mailroom.dispatcher d), '[]'),
     'depth', coalesce((

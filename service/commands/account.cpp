@@ -1,6 +1,6 @@
 #include "config/address.hpp"
 
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 #include "queue/settings_store.hpp"
 #include "service/commands/commands.hpp"
 #include "service/commands/settings_change.hpp"
@@ -167,7 +167,9 @@ int account_password(const Options& options, const Target& target)
         host::read_new_password(fmt::format("New password of {} for {}: ", name_of(target), account), "Once more: ");
     if (!password)
         return complain(options, password.error().text, Exit::usage);
-    const SealedSecret sealed = (*key)->seal(*password, queue::password_place(found->owner));
+    const queue::SealingKey* const chosen = (*key)->find(found->stored.key_id);
+    const SealedSecret sealed =
+        (chosen != nullptr ? *chosen : (*key)->newest()).seal(*password, queue::password_place(found->owner));
     pg::Params params;
     if (found->owner.kind == Owner::Kind::general)
         params.null();

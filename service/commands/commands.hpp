@@ -52,6 +52,12 @@ struct Testing {
 int test_send(const Options& options, const Testing& testing);
 int test_list(const Options& options, std::int64_t limit);
 
+// The keys of a file; no path: that of the settings file. No id: the newest.
+int key_list(const Options& options, const std::string& path);
+int key_add(const Options& options, const std::string& path);
+int key_rotate(const Options& options, const std::string& path, const std::string& id);
+int key_drop(const Options& options, const std::string& path, const std::string& id);
+
 struct SendArguments {
     std::string file; // JSON as for mailroom.enqueue; "-": standard input
     std::string user, form, model;

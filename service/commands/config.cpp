@@ -1,4 +1,4 @@
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 #include "service/commands/commands.hpp"
 #include "service/doctor/daemon.hpp"
 #include "service/doctor/database.hpp"
@@ -77,15 +77,15 @@ int config_check(const Options& options)
 
 int config_new_key(const Options& options, const std::string& path)
 {
-    const auto key = queue::SealingKey::create(path);
+    const auto key = queue::Keyring::create(path);
     if (!key)
         return complain(options, key.error().text);
     if (options.output == Output::json)
-        print_json({{"file", path}, {"key_id", key->id()}});
+        print_json({{"file", path}, {"key_id", key->newest().id()}});
     else
         fmt::print("wrote a new key to {} (id {}). Passwords sealed with it cannot be read without it: keep a copy in "
                    "a safe place\n",
-                   path, key->id());
+                   path, key->newest().id());
     return Exit::ok;
 }
 

@@ -100,7 +100,7 @@ private:
 struct Patient {
     const ServiceFile& file;
     const Examination& wanted;
-    const queue::SealingKey* key;          // null: none
+    const queue::Keyring* key;             // null: none
     const tls::ClientContext* authorities; // null: none
 };
 
@@ -167,7 +167,8 @@ void examine_queue(Report& report, Link& link, const Patient& patient)
     if (!facts) {
         report.skip({"dispatchers", "queue", "holds", "accounts", "generations"}, facts.error().text);
     } else {
-        report.add(about_queue(*facts, patient.key != nullptr ? patient.key->id() : ""));
+        report.add(
+            about_queue(*facts, patient.key != nullptr ? fmt::format("{}", fmt::join(patient.key->ids(), " ")) : ""));
     }
     examine_upkeep(report, link);
     auto stored = queue::load_settings(link.get());
@@ -231,7 +232,7 @@ int doctor(const Options& options, const Examination& examination)
     report.add(examine_journal(*file, daemon));
     report.add(examine_space(file->log));
     report.add(about_own_clock(host::clock_is_kept()));
-    const queue::SealingKey* const sealing = key && *key ? &**key : nullptr;
+    const queue::Keyring* const sealing = key && *key ? &**key : nullptr;
     examine_database(report, options, {*file, examination, sealing, authorities ? &*authorities : nullptr});
     report.end();
     return report.is_well() ? Exit::ok : Exit::failed;

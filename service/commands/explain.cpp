@@ -135,7 +135,7 @@ Result<Live> load_live(const Options& options, pg::Connection& connection)
     auto stored = queue::load_settings(connection);
     if (!stored)
         return explained("reading the mail settings", stored.error());
-    std::optional<queue::SealingKey> key;
+    std::optional<queue::Keyring> key;
     if (const auto file = settings(options)) {
         if (auto found = host::sealing_key(*file))
             key = *std::move(found);

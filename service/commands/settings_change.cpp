@@ -93,7 +93,7 @@ pg::DbResult<Tried> try_and_undo(pg::Connection& connection, const SettingsChang
 // Which logins are paused is known only with the key: without it they are as good as any.
 std::vector<rules::Difference> differences_of(const Options& options, Tried tried)
 {
-    std::optional<queue::SealingKey> key;
+    std::optional<queue::Keyring> key;
     if (const auto file = settings(options)) {
         if (auto found = host::sealing_key(*file))
             key = *std::move(found);

@@ -88,7 +88,7 @@ int test_send(const Options& options, const Testing& testing)
     auto screen = test_mail::read_screen(*connection, *order);
     if (!screen)
         return complain(options, explained("reading the settings as on the screen", screen.error()).text);
-    const queue::SealingKey* const sealing = *key ? &**key : nullptr;
+    const queue::Keyring* const sealing = *key ? &**key : nullptr;
     const auto plan = test_mail::plan(*order, *std::move(screen), sealing);
     if (!plan)
         return complain(options, plan.error().text, Exit::usage);

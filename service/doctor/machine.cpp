@@ -52,7 +52,7 @@ Findings about_settings(const std::string& path, const boost::system::result<Ser
     return findings;
 }
 
-Finding about_key(const Result<std::optional<queue::SealingKey>>& key)
+Finding about_key(const Result<std::optional<queue::Keyring>>& key)
 {
     if (!key)
         return problem("key", "", key.error().text);
@@ -60,7 +60,7 @@ Finding about_key(const Result<std::optional<queue::SealingKey>>& key)
         return warning("key", "",
                        "nothing names a sealing key: mail that needs a stored password is held (key_missing)",
                        "`mailroom config new-key /etc/mailroom/key`, and name it in [secrets] key_file");
-    return fine("key", "", fmt::format("it can be read (id {})", (*key)->id()));
+    return fine("key", "", fmt::format("it can be read (id {})", fmt::join((*key)->ids(), ", ")));
 }
 
 Finding about_safety(const Safety& safety)

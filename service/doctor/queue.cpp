@@ -58,7 +58,7 @@ Finding about_another_key(const std::string& theirs, std::string_view ours)
                    "if the key was replaced, restart them; otherwise name theirs in [secrets] key_file");
 }
 
-Findings about_dispatchers(const json::array& dispatchers, std::int64_t due, std::string_view key_id)
+Findings about_dispatchers(const json::array& dispatchers, std::int64_t due, std::string_view ours)
 {
     Findings findings;
     std::set<std::string> versions;
@@ -69,7 +69,7 @@ Findings about_dispatchers(const json::array& dispatchers, std::int64_t due, std
         findings.push_back(fine("dispatchers", place_of(dispatcher),
                                 fmt::format("alive, heard {} ago", span_of(number_at(dispatcher, "silent_for")))));
         versions.insert(text_at(dispatcher, "version"));
-        keys.insert(text_at(dispatcher, "key_id"));
+        keys.insert(text_at(dispatcher, "keys"));
     }
     if (findings.empty())
         return {nobody_drains(dispatchers, due)};
@@ -79,8 +79,8 @@ Findings about_dispatchers(const json::array& dispatchers, std::int64_t due, std
     if (keys.size() > 1)
         findings.push_back(warning("dispatchers", "", "they have not all the same sealing key",
                                    "give each the same key file, and restart those that had another one or none"));
-    else if (!key_id.empty() && *keys.begin() != key_id)
-        findings.push_back(about_another_key(*keys.begin(), key_id));
+    else if (!ours.empty() && *keys.begin() != ours)
+        findings.push_back(about_another_key(*keys.begin(), ours));
     return findings;
 }
 
@@ -230,13 +230,13 @@ std::vector<std::pair<std::string, Owner>> owners_of_passwords(const MailSetting
 
 } // namespace
 
-Findings about_queue(const json::value& facts, std::string_view key_id)
+Findings about_queue(const json::value& facts, std::string_view ours)
 {
     const json::array& depth = facts.at("depth").as_array();
     std::int64_t due = 0;
     for (const auto& line : depth)
         due += text_at(line, "state") == "ready" ? number_at(line, "messages") : 0;
-    Findings findings = about_dispatchers(facts.at("dispatchers").as_array(), due, key_id);
+    Findings findings = about_dispatchers(facts.at("dispatchers").as_array(), due, ours);
     findings.push_back(about_due(depth));
     append(findings, about_doubt(depth));
     append(findings, about_holds(depth));
@@ -274,7 +274,7 @@ Finding about_dead_rows(const queue::DeadRows& rows)
     return fine("dead_rows", "", std::move(text));
 }
 
-Finding about_secrets(const MailSettings& settings, const queue::SealingKey* key, const json::value& facts)
+Finding about_secrets(const MailSettings& settings, const queue::Keyring* key, const json::value& facts)
 {
     const auto owners = owners_of_passwords(settings);
     const std::string stored = count_of(static_cast<std::int64_t>(owners.size()), "stored password");
@@ -283,7 +283,7 @@ Finding about_secrets(const MailSettings& settings, const queue::SealingKey* key
     if (key == nullptr) {
         const auto& dispatchers = facts.at("dispatchers").as_array();
         const bool elsewhere = std::ranges::any_of(
-            dispatchers, [](const json::value& d) { return d.at("alive").as_bool() && !d.at("key_id").is_null(); });
+            dispatchers, [](const json::value& d) { return d.at("alive").as_bool() && !d.at("keys").is_null(); });
         if (elsewhere)
             return not_checked("secrets", "", "this command has no key; a running dispatcher has one");
         return problem(

@@ -4,7 +4,7 @@
 
 #include "config/mail_settings.hpp"
 
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 #include "queue/upkeep.hpp"
 #include "service/doctor/finding.hpp"
 
@@ -15,14 +15,14 @@
 
 namespace mailroom::doctor {
 
-// facts: queue/sql/doctor_queue.sql. key_id: of this process's key; empty: it has none.
-Findings about_queue(const boost::json::value& facts, std::string_view key_id = {});
+// facts: queue/sql/doctor_queue.sql. keys: the ids of this process's, a blank between; empty: it has none.
+Findings about_queue(const boost::json::value& facts, std::string_view keys = {});
 
 // Warnings from a minute or 10,000 transactions on, a problem from an hour or a million on; ours.
 Findings about_pins(const std::vector<queue::Pin>& pins);
 Finding about_dead_rows(const queue::DeadRows& rows);
 
 // Opens every stored password, and shows none. key: null where this process has none. facts: as about_queue's.
-Finding about_secrets(const MailSettings& settings, const queue::SealingKey* key, const boost::json::value& facts);
+Finding about_secrets(const MailSettings& settings, const queue::Keyring* key, const boost::json::value& facts);
 
 } // namespace mailroom::doctor

@@ -46,8 +46,7 @@ rules::Hold refusal_of(const Account& account, const Owner& owner)
 }
 
 // The login as a message would use it; without credentials where they are not to be tried, which not_tried says.
-Account account_of(const rules::Sender& sender, std::string name, const Snapshot& snapshot,
-                   const queue::SealingKey* key)
+Account account_of(const rules::Sender& sender, std::string name, const Snapshot& snapshot, const queue::Keyring* key)
 {
     Account account{std::move(name), {}, {}, {}};
     account.login.server = {std::string(trimmed(sender.server->host)), sender.server->port,
@@ -70,13 +69,14 @@ Account account_of(const rules::Sender& sender, std::string name, const Snapshot
         account.not_tried = "its password cannot be opened";
         return account;
     }
-    account.login.fingerprint = key->fingerprint(account.login.server.host, sender.account, *password);
+    account.login.fingerprint =
+        key->fingerprint(*sender.password, account.login.server.host, sender.account, *password);
     account.login.credentials = smtp::Credentials{sender.account, *std::move(password)};
     return account;
 }
 
 void add(Accounts& result, const rules::Sender& sender, const std::string& name, const rules::Facts& facts,
-         const Snapshot& snapshot, const queue::SealingKey* key)
+         const Snapshot& snapshot, const queue::Keyring* key)
 {
     const rules::Decision decision = rules::resolve_sender(facts, snapshot.settings, {});
     if (const rules::Hold* const hold = decision.hold())
@@ -228,7 +228,7 @@ std::string words_of(const Outcome& outcome)
     return fmt::format("{} {}{}{}", outcome.code, outcome.enhanced, outcome.enhanced.empty() ? "" : " ", outcome.text);
 }
 
-Accounts smtp_accounts(const Snapshot& snapshot, const queue::SealingKey* key, const std::vector<std::string>& only)
+Accounts smtp_accounts(const Snapshot& snapshot, const queue::Keyring* key, const std::vector<std::string>& only)
 {
     Accounts result;
     const General& general = snapshot.settings.general;

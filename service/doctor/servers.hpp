@@ -2,7 +2,7 @@
 // once where it is not paused. No message is sent.
 #pragma once
 
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 #include "service/doctor/finding.hpp"
 #include "service/login.hpp"
 #include "service/snapshot.hpp"
@@ -29,7 +29,7 @@ struct Accounts {
 };
 // Of General and of each enabled User in SMTP mode. only: general, or codes of users; empty: all. key: null where this
 // process has none.
-Accounts smtp_accounts(const Snapshot& snapshot, const queue::SealingKey* key, const std::vector<std::string>& only);
+Accounts smtp_accounts(const Snapshot& snapshot, const queue::Keyring* key, const std::vector<std::string>& only);
 
 struct Visitor {
     const tls::ClientContext* authorities; // null: there are none, so that only servers without TLS are reached

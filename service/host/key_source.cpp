@@ -24,14 +24,18 @@ std::string credential()
 
 } // namespace
 
-Result<std::optional<queue::SealingKey>> sealing_key(const ServiceFile& file)
+std::string key_path(const ServiceFile& file)
 {
     std::string path = credential();
+    return path.empty() ? file.secrets.key_file : path;
+}
+
+Result<std::optional<queue::Keyring>> sealing_key(const ServiceFile& file)
+{
+    const std::string path = key_path(file);
     if (path.empty())
-        path = file.secrets.key_file;
-    if (path.empty())
-        return std::optional<queue::SealingKey>();
-    auto key = queue::SealingKey::load(path);
+        return std::optional<queue::Keyring>();
+    auto key = queue::Keyring::load(path);
     if (!key)
         return key.error();
     return std::optional(*std::move(key));

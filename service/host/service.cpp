@@ -66,9 +66,10 @@ Connections::Options options_of(const Settings& settings)
     return {settings.tls, client_name(file), timeouts_of(file.smtp), file.smtp.idle, pipelining_of(file.smtp)};
 }
 
-bool is_another(const std::optional<queue::SealingKey>& a, const std::optional<queue::SealingKey>& b)
+bool is_another(const std::optional<queue::Keyring>& a, const std::optional<queue::Keyring>& b)
 {
-    return (a ? a->id() : "") != (b ? b->id() : "");
+    const auto ids = [](const auto& key) { return key ? key->ids() : std::vector<std::string>(); };
+    return ids(a) != ids(b);
 }
 
 } // namespace

@@ -4,7 +4,7 @@
 
 #include "config/service_file.hpp"
 
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 #include "service/dispatcher.hpp"
 #include "service/host/notifier.hpp"
 #include "service/smtp_transport.hpp"
@@ -26,7 +26,7 @@ namespace mailroom::host {
 // All that is made of the settings file. None of it is in use before all of it is there.
 struct Settings {
     ServiceFile file;
-    std::optional<queue::SealingKey> key; // none: mail that needs a password is held
+    std::optional<queue::Keyring> key; // none: mail that needs a password is held
     std::shared_ptr<const tls::ClientContext> tls;
     std::string journal_folder; // empty: no file is wanted
 };

@@ -58,9 +58,10 @@ struct Carried {
 struct Knowledge {
     std::map<Owner, HoldReason> refused_logins; // of SMTP: auth_failed or basic_login_ended
     std::vector<RefusedPair> refused_pairs;
-    bool key_missing = false;                    // this dispatcher cannot open any secret
-    std::map<Owner, AccountStatus> accounts;     // of Office 365; none: never tried
-    std::map<std::int32_t, DesktopAgent> agents; // by the User's id; none: none is there
+    bool key_missing = false;                      // this dispatcher cannot open any secret
+    std::map<Owner, std::string> sealed_otherwise; // whose passwords are sealed with a key that it lacks: the key's id
+    std::map<Owner, AccountStatus> accounts;       // of Office 365; none: never tried
+    std::map<std::int32_t, DesktopAgent> agents;   // by the User's id; none: none is there
     Carried carries;
 };
 

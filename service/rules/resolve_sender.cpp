@@ -151,7 +151,8 @@ Decision send(const Case& c, Identity identity)
     const bool office365 = identity.mode == Mode::office365;
     const int own_or_inherited = c.user && c.user->mode ? 11 : 12;
     const int row = number_for(c, {office365 ? 10 : own_or_inherited, office365 ? 7 : 6, 2});
-    if (c.knowledge.key_missing && identity.password)
+    const bool sealed_otherwise = c.knowledge.sealed_otherwise.contains(identity.password_owner);
+    if (identity.password && (c.knowledge.key_missing || sealed_otherwise))
         return held(c, row, HoldReason::key_missing, {subject_of_general()});
     if (office365 && !c.knowledge.carries.office365)
         return held(c, row, HoldReason::auth_required, {subject_of_owner(identity)});

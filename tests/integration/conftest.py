@@ -14,11 +14,12 @@ sys.path.insert(0, str(SUPPORT))
 
 from certificates import Certificates  # noqa: E402
 from crash_points import CrashPoints  # noqa: E402
+from database import Database  # noqa: E402
+from erp import migrated_once  # noqa: E402
 from machine import Unavailable, private_directory  # noqa: E402
 from mailroom_program import Mailroom  # noqa: E402
 from postfix import PrivatePostfix  # noqa: E402
 from postgres import PrivatePostgres  # noqa: E402
-from database import Database  # noqa: E402
 
 
 def pytest_configure(config):
@@ -40,8 +41,9 @@ def certificates():
 
 
 @pytest.fixture(scope="session")
-def postgres():
-    with PrivatePostgres() as cluster:
+def postgres(certificates):
+    with PrivatePostgres(fsync=False) as cluster:  # no machine loses its power here
+        cluster.migrated = migrated_once(cluster, certificates.ca_file)
         yield cluster
 
 

@@ -78,7 +78,13 @@ def every_command(mailroom, seen, uid):
     ran = set()
     for arguments in [
             "account list", "account probe general", "account probe user ANNA", "account set user ANNA enabled=perhaps", "account password user NOBODY",
-            "config check", f"config new-key {mailroom.directory / 'another key'}", f"config new-key {mailroom.key_file}",
+            "config check", f"config new-key {mailroom.directory / 'another key'}", f"config new-key {mailroom.key_file}", "key list", "key add",
+            "key rotate", "key drop 0123456789abcdef",
+            "settings show", "settings show user ANNA", "settings export", "settings export --format toml", "settings history",
+            "settings apply none --dry-run", "settings copy user ANNA CLARA email=clara@example.test", "settings delete user CLARA --yes",
+            f"explain {uid}", "explain --user ANNA", "explain --form INV",
+            "test general --to a@one.test", "test user ANNA --to a@one.test", "test form INV --to a@one.test", "test model NONE --to a@one.test",
+            "test me --as ANNA", "test list",
             "doctor", "queue", "queue --held", "list", "list --reason auth_failed", f"show {uid}", "show nothing",
             "events --all", "top --once", "limit list", "limit set --server localhost --login anna --connections 3", "limit remove --server localhost",
             "batch list", "batch hold b --yes", "batch release b --yes", "batch cancel b --yes", "doubt list", "doubt settle --all --sent --dry-run",

@@ -9,7 +9,7 @@ from psycopg2.extensions import make_dsn
 
 from erp import Erp
 
-COMMANDS = [["serve"], ["migrate"], ["adopt"], ["config", "check"], ["config", "new-key"], ["account", "list"], ["account", "set"],
+COMMANDS = [["serve"], ["migrate"], ["adopt"], ["config", "check"], ["config", "new-key"], ["key", "list"], ["key", "rotate"], ["account", "list"], ["account", "set"],
             ["account", "password"], ["account", "probe"], ["send"], ["queue"], ["show"], ["doctor"], ["top"]]
 
 

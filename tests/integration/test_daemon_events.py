@@ -165,20 +165,32 @@ def test_a_transaction_that_pins_dead_rows_is_told_and_is_not_when_nobody_looks_
     assert not event(mailroom, "vacuum_pinned")["open"]
 
 
-def test_a_password_that_this_machine_cannot_open_is_told_for_its_account(erp, mailroom, server):
+def test_a_password_that_cannot_be_opened_is_told_for_its_account(erp, mailroom, database, server):
+    erp.user("ANNA", mode="smtp", email=ANNA, server="localhost", port=server.port)
+    erp.password("user", "ANNA", secret="right")
+    database.rows("UPDATE mailroom.users SET password = set_byte(password, 25, get_byte(password, 25) # 1)")
+    with mailroom.daemon() as daemon:
+        erp.enqueue(user="ANNA", **letter())
+        told = wait_for(mailroom, "sending_paused")
+        assert "altered" in told["text"] and ANNA in told["subject"]
+        erp.password("user", "ANNA", secret="right")
+        erp.make_due()
+        assert wait_for(mailroom, "sending_paused", open=False)["times"] == 1
+        assert daemon.log().count("sending pauses") == 2, "told once, and once that it is over"
+
+
+def test_a_password_that_needs_another_key_is_told_until_it_needs_it_no_more(erp, mailroom, server):
     erp.user("ANNA", mode="smtp", email=ANNA, server="localhost", port=server.port)
     erp.password("user", "ANNA", secret="right")
     other = mailroom.directory / "other key"
     mailroom.run("config", "new-key", other)
     mailroom.configure("secrets", key_file=str(other))
-    with mailroom.daemon() as daemon:
-        erp.enqueue(user="ANNA", **letter())
-        told = wait_for(mailroom, "sending_paused")
-        assert "was sealed with the key" in told["text"] and ANNA in told["subject"]
+    with mailroom.daemon():
+        uid = erp.enqueue(user="ANNA", **letter())
+        assert "1 password was sealed with the key" in wait_for(mailroom, "no_key")["text"]
         erp.password("user", "ANNA", secret="right")  # sealed with the key that is there
-        erp.make_due()
-        assert wait_for(mailroom, "sending_paused", open=False)["times"] == 1
-        assert daemon.log().count("sending pauses") == 2, "told once, and once that it is over"
+        wait_for(mailroom, "no_key", open=False)
+        erp.wait_for(uid, "sent")
 
 
 def test_the_command_follows_what_begins_and_says_what_is_wrong_with_an_age(erp, mailroom, database):

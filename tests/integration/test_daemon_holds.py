@@ -177,19 +177,18 @@ def test_with_another_key_nothing_is_sent_wrongly_and_the_right_one_helps(erp, m
     mailroom.configure("secrets", key_file=str(other))
     with mailroom.daemon() as daemon:
         uid = erp.enqueue(user="ANNA", **letter())
-        daemon.wait_for_line("sending pauses")
-        erp.wait_for(uid, "deferred")
-        assert "was sealed with the key" in erp.story(uid)["events"][-1]["reply"]
+        held(erp, uid, "key_missing", "S11")
+        daemon.wait_for_line("was sealed with the key")
         assert server.seen.connections == 0
     mailroom.configure("secrets", key_file=str(mailroom.key_file))
     with mailroom.daemon():
-        erp.hurry_until([uid], "sent")
+        erp.wait_for(uid, "sent")
 
 
 def test_on_cloud_a_desktop_mode_holds(erp, mailroom, server):
     erp.relay("ANNA", server)
     erp.user("BEN", mode="outlook", email="ben@example.test", server="localhost", port=server.port, login=False)
-    erp.general(edition="cloud", default_user_mode="not_configured")
+    erp.general(edition="cloud", default_user_mode="not_configured", confirm=True)
     with mailroom.daemon():
         anna, ben = erp.enqueue(user="ANNA", **letter()), erp.enqueue(user="BEN", **letter())
         held(erp, ben, "mode_unavailable_on_cloud", "S4", "user BEN: Mailing Mode")

@@ -141,6 +141,21 @@ def test_a_new_key_and_the_password_entered_again_free_the_mail_that_needs_it(re
     reader.stop_service()
 
 
+def test_a_key_is_replaced_while_the_daemon_runs(reader):
+    reader.mail_password = "the same as before"
+    reader.run("account", "set", "general", "server=localhost", "port=1")
+    [typed] = [block for block in blocks("sh", page="getting-started.md") if block.wants("typing the password")]
+    reader.run_shell(typed)
+    [before] = reader.query("superuser", "SELECT password FROM mailroom.general")
+    reader.start_service()
+    reader.follow("security.md", ("Replacing the key",))
+    [after] = reader.query("superuser", "SELECT password FROM mailroom.general")
+    assert bytes(before["password"])[:8] != bytes(after["password"])[:8]  # the key's id
+    uid = enqueue(reader, "opened")
+    wait_until(lambda: waiting(reader)[uid] == ("deferred", "account_blocked"), 30, "its account's server is tried")  # so the password was opened
+    reader.stop_service()
+
+
 def test_with_another_key_nothing_is_sent_and_the_log_names_both(reader):
     reader.mail_password = "a secret"
     reader.run("account", "set", "general", "server=localhost", "port=1")
@@ -151,5 +166,5 @@ def test_with_another_key_nothing_is_sent_and_the_log_names_both(reader):
     uid = enqueue(reader, "not opened")
     reader.start_service()
     reader.service.wait_for_line("was sealed with the key")
-    wait_until(lambda: waiting(reader)[uid][0] in ("deferred", "ready"), 30, "it waits")
+    wait_until(lambda: waiting(reader)[uid] == ("held", "key_missing"), 30, "it is held")
     reader.stop_service()

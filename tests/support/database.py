@@ -2,7 +2,7 @@
 
 import contextlib
 
-from psycopg2 import extras
+from psycopg2 import extras, sql
 
 
 class Database:
@@ -13,6 +13,13 @@ class Database:
         self.password = cluster.create_role(self.owner)
         cluster.create_database(name, self.owner)
         self.dsn = cluster.dsn(self.owner, self.password, name)
+
+    def become_copy_of(self, other):
+        """As if all that was done in `other` by its owner had been done here by this one's. Both must be without sessions."""
+        names = {"here": sql.Identifier(self.name), "there": sql.Identifier(other.name), "owner": sql.Identifier(self.owner), "other": sql.Identifier(other.owner)}
+        self.cluster.drop_database(self.name)
+        self.cluster.execute(sql.SQL("CREATE DATABASE {here} TEMPLATE {there} OWNER {owner}").format(**names))
+        self.cluster.execute(sql.SQL("REASSIGN OWNED BY {other} TO {owner}").format(**names), database=self.name)
 
     def connect(self, **more):
         """As the owner, in autocommit."""

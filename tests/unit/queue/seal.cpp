@@ -1,4 +1,4 @@
-#include "queue/seal.hpp"
+#include "queue/keyring.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -41,9 +41,9 @@ protected:
         return {std::istreambuf_iterator<char>(stream), {}};
     }
 
-    SealingKey key(const std::string& name = "key") const { return SealingKey::create(path(name)).value(); }
+    SealingKey key(const std::string& name = "key") const { return Keyring::create(path(name)).value().newest(); }
 
-    static std::string problem(const Result<SealingKey>& loaded) { return loaded ? "" : loaded.error().text; }
+    static std::string problem(const Result<Keyring>& loaded) { return loaded ? "" : loaded.error().text; }
     static std::string problem(const Result<Secret>& opened) { return opened ? "" : opened.error().text; }
 
     std::string folder;
@@ -116,7 +116,7 @@ TEST_F(Sealing, SaysWhereASecretIsTooShort)
 TEST_F(Sealing, KnowsAKeyByAnIdThatStaysAndIsNotTheKey)
 {
     const SealingKey made = key();
-    const SealingKey loaded = SealingKey::load(path("key")).value();
+    const SealingKey loaded = Keyring::load(path("key")).value().newest();
     EXPECT_EQ(made.id(), loaded.id());
     EXPECT_THAT(made.id(), testing::MatchesRegex("[0-9a-f]{16}"));
     EXPECT_THAT(text_of(path("key")), testing::Not(HasSubstr(made.id())));
@@ -138,53 +138,53 @@ TEST_F(Sealing, OverwritesNoKeyFile)
 {
     key();
     const std::string before = text_of(path("key"));
-    EXPECT_THAT(problem(SealingKey::create(path("key"))), HasSubstr("exists already and is not overwritten"));
+    EXPECT_THAT(problem(Keyring::create(path("key"))), HasSubstr("exists already and is not overwritten"));
     EXPECT_EQ(text_of(path("key")), before);
 }
 
 TEST_F(Sealing, SaysWhyAKeyFileCannotBeMade)
 {
-    EXPECT_THAT(problem(SealingKey::create(path("none/key"))), HasSubstr("No such file or directory"));
+    EXPECT_THAT(problem(Keyring::create(path("none/key"))), HasSubstr("No such file or directory"));
 }
 
 TEST_F(Sealing, ReadsAKeyFileWithOrWithoutItsLineEnd)
 {
     for (const auto* const end : {"", "\n", "\r\n"})
-        EXPECT_EQ(problem(SealingKey::load(write(std::string(zeros) + end))), "");
+        EXPECT_EQ(problem(Keyring::load(write(std::string(zeros) + end))), "");
 }
 
 TEST_F(Sealing, RefusesAKeyFileThatOthersMayReadOrWrite)
 {
     for (const mode_t mode : {0404U, 0402U, 0401U, 0420U, 0444U, 0666U}) {
-        const std::string text = problem(SealingKey::load(write(zeros, mode)));
+        const std::string text = problem(Keyring::load(write(zeros, mode)));
         EXPECT_THAT(text, HasSubstr("others")) << mode;
         EXPECT_THAT(text, HasSubstr("chmod 0400 " + path("by-hand"))) << mode;
     }
     for (const mode_t mode : {0400U, 0600U, 0440U}) // a group of its own is how a service reads it
-        EXPECT_EQ(problem(SealingKey::load(write(zeros, mode))), "") << mode;
+        EXPECT_EQ(problem(Keyring::load(write(zeros, mode))), "") << mode;
 }
 
 TEST_F(Sealing, RefusesAKeyFileOfAnotherSize)
 {
     for (const std::string& text :
          {std::string(), std::string("AAAA"), std::string(zeros).substr(1), std::string(zeros) + "AAAA",
-          std::string(zeros) + "\n" + zeros, "\n" + std::string(zeros)})
-        EXPECT_THAT(problem(SealingKey::load(write(text))), HasSubstr("32 octets as base64")) << text;
+          std::string(zeros) + "\nAAAA", std::string(zeros) + "\n\n" + zeros, std::string(zeros) + " " + zeros})
+        EXPECT_THAT(problem(Keyring::load(write(text))), HasSubstr("32 octets as base64")) << text;
 }
 
 TEST_F(Sealing, RefusesAKeyFileThatIsNotBase64)
 {
     std::string text = zeros;
     text[20] = '*';
-    EXPECT_THAT(problem(SealingKey::load(write(text))), HasSubstr("32 octets as base64"));
+    EXPECT_THAT(problem(Keyring::load(write(text))), HasSubstr("32 octets as base64"));
     // Too many octets for a key, and one too few.
-    EXPECT_THAT(problem(SealingKey::load(write(std::string(44, 'A')))), HasSubstr("32 octets as base64"));
-    EXPECT_THAT(problem(SealingKey::load(write(std::string(42, 'A') + "=="))), HasSubstr("32 octets as base64"));
+    EXPECT_THAT(problem(Keyring::load(write(std::string(44, 'A')))), HasSubstr("32 octets as base64"));
+    EXPECT_THAT(problem(Keyring::load(write(std::string(42, 'A') + "=="))), HasSubstr("32 octets as base64"));
 }
 
 TEST_F(Sealing, SaysHowToMakeAKeyFileThatIsMissing)
 {
-    const std::string text = problem(SealingKey::load(path("none")));
+    const std::string text = problem(Keyring::load(path("none")));
     EXPECT_THAT(text, HasSubstr(path("none")));
     EXPECT_THAT(text, HasSubstr("No such file"));
     EXPECT_THAT(text, HasSubstr("new-key"));
@@ -199,7 +199,8 @@ TEST_F(Sealing, GivesTheSameLoginTheSameFingerprint)
     EXPECT_EQ(print.size(), 32U);
     EXPECT_EQ(print, k.fingerprint("smtp.example.com", "anna", Secret("pa55")));
     EXPECT_EQ(print, k.fingerprint("SMTP.Example.COM", "anna", Secret("pa55"))); // host names ignore case
-    EXPECT_EQ(print, SealingKey::load(path("key")).value().fingerprint("smtp.example.com", "anna", Secret("pa55")));
+    EXPECT_EQ(print,
+              Keyring::load(path("key")).value().newest().fingerprint("smtp.example.com", "anna", Secret("pa55")));
 }
 
 TEST_F(Sealing, GivesEveryOtherLoginAnotherFingerprint)

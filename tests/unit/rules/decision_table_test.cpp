@@ -236,6 +236,11 @@ std::vector<TableCase> standard_rows()
          },
          "S12", anna_sends},
         {"S12_KeyMissing", [](World& w) { w.knowledge.key_missing = true; }, "S12", "key_missing(general)"},
+        {"S12_SealedWithAnotherKey",
+         [](World& w) { w.knowledge.sealed_otherwise.emplace(Owner::user(samples::anna_id), "another key"); }, "S12",
+         "key_missing(general)"},
+        {"S12_OnlyGeneralsPasswordIsSealedWithAnotherKey",
+         [](World& w) { w.knowledge.sealed_otherwise.emplace(Owner::general(), "another key"); }, "S12", anna_sends},
         {"M1_Sends", [](World& w) { names_a_blank_row(w); }, "M1/S12", anna_sends},
         {"M1_WhateverTheRowsModeIs",
          [](World& w) {

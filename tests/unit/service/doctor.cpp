@@ -174,7 +174,7 @@ TEST(Doctor, SeesAutovacuumThatIsOffAndConnectionsThatRunOut)
 // ---- The queue
 
 constexpr const char* quiet =
-    R"({"dispatchers": [{"host": "a", "pid": 1, "version": "1.0", "key_id": "k", "alive": true,
+    R"({"dispatchers": [{"host": "a", "pid": 1, "version": "1.0", "keys": "k", "alive": true,
     "silent_for": 1}], "depth": [], "paused_logins": [], "stopped_senders": [], "blocked_routes": [],
     "empty_generations": {"content": 3, "history": 2}})";
 
@@ -193,7 +193,7 @@ TEST(Doctor, FindsNothingWrongWithAQuietQueue)
 
 TEST(Doctor, HoldsASilentDispatcherForAProblemOnlyWhereMailWaitsForIt)
 {
-    auto facts = quiet_but("dispatchers", R"([{"host": "a", "pid": 1, "version": "1.0", "key_id": null, "alive": false,
+    auto facts = quiet_but("dispatchers", R"([{"host": "a", "pid": 1, "version": "1.0", "keys": null, "alive": false,
         "silent_for": 300}])");
     EXPECT_THAT(about_queue(facts), Contains(is(Level::warning, "a (pid 1, 1.0), was heard 5 min ago")));
     facts.as_object()["depth"] =
@@ -204,9 +204,9 @@ TEST(Doctor, HoldsASilentDispatcherForAProblemOnlyWhereMailWaitsForIt)
 TEST(Doctor, WarnsOfDispatchersThatDiffer)
 {
     const auto findings = about_queue(quiet_but("dispatchers", R"([
-        {"host": "a", "pid": 1, "version": "1.0", "key_id": "k", "alive": true, "silent_for": 1},
-        {"host": "b", "pid": 2, "version": "1.1", "key_id": null, "alive": true, "silent_for": 1},
-        {"host": "c", "pid": 3, "version": "0.9", "key_id": "old", "alive": false, "silent_for": 99}])"));
+        {"host": "a", "pid": 1, "version": "1.0", "keys": "k", "alive": true, "silent_for": 1},
+        {"host": "b", "pid": 2, "version": "1.1", "keys": null, "alive": true, "silent_for": 1},
+        {"host": "c", "pid": 3, "version": "0.9", "keys": "old", "alive": false, "silent_for": 99}])"));
     EXPECT_THAT(findings, Contains(is(Level::warning, "2 versions")));
     EXPECT_THAT(findings, Contains(is(Level::warning, "not all the same sealing key")));
 }
@@ -214,9 +214,8 @@ TEST(Doctor, WarnsOfDispatchersThatDiffer)
 TEST(Doctor, WarnsOfDispatchersThatHaveNotTheKeyOfTheSettingsFile)
 {
     EXPECT_THAT(about_queue(parsed(quiet), "another"), Contains(is(Level::warning, "(id k) is not the one that")));
-    const auto without_key =
-        quiet_but("dispatchers",
-                  R"([{"host": "a", "pid": 1, "version": "1.0", "key_id": null, "alive": true, "silent_for": 1}])");
+    const auto without_key = quiet_but(
+        "dispatchers", R"([{"host": "a", "pid": 1, "version": "1.0", "keys": null, "alive": true, "silent_for": 1}])");
     EXPECT_THAT(about_queue(without_key, "k"), Contains(is(Level::warning, "no dispatcher has a sealing key")));
     EXPECT_THAT(about_queue(without_key), Not(Contains(is(Level::warning, "sealing key"))));
 }

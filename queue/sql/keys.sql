@@ -1,0 +1,2 @@
+-- Which keys there are, as JSON: mailroom.keys().
+SELECT mailroom.keys()::text
