@@ -240,6 +240,22 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION mailroom.passwords(number bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT number || CASE number WHEN 1 THEN ' password' ELSE ' passwords' END
+$$;
+
+-- Refuses to show passwords to a server that General had not when they were entered. `before`: General before it was saved.
+CREATE FUNCTION mailroom.check_shown(before mailroom.general) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+DECLARE
+    server constant text := inherited_server(g) FROM general g;
+    shown constant bigint := count(*) FROM users u WHERE (u.mode = 'same_as_general' OR u.server = '') AND u.password IS NOT NULL;
+BEGIN
+    IF shown > 0 AND server NOT IN ('', inherited_server(before)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'MR007', MESSAGE = format('general: %s of users who inherit the server would be shown to "%s"', passwords(shown), server),
+            DETAIL = jsonb_build_object('passwords', shown)::text, HINT = 'Nothing was saved. Save with "confirm": true if this is meant.';
+    END IF;
+END $$;
+
 -- General, without waking anybody: save_general and import_settings do that.
 CREATE FUNCTION mailroom.put_general(settings jsonb) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
@@ -270,8 +286,8 @@ BEGIN
     advice := advice || server_advice('general', CASE WHEN new.mode = 'smtp' THEN new.server ELSE '' END, new.port, new.use_ssl, new.login)
                      || server_advice('general, the server for users', new.user_server, new.user_port, new.user_use_ssl, new.user_login);
     SELECT count(*) INTO shown FROM users u WHERE (u.mode = 'same_as_general' OR u.server = '') AND u.password IS NOT NULL;
-    IF shown > 0 AND inherited_server(new) IS DISTINCT FROM inherited_server(old) THEN
-        advice := advice || format('general: %s users inherit the server; each password of theirs will be shown to "%s"', shown, inherited_server(new));
+    IF shown > 0 AND inherited_server(new) NOT IN ('', inherited_server(old)) THEN
+        advice := advice || format('general: %s of users who inherit the server will be shown to "%s"', passwords(shown), inherited_server(new));
     END IF;
     PERFORM because(why);
     -- In place: whoever waits for the row must find it again.
@@ -286,8 +302,11 @@ BEGIN
         END LOOP;
     END IF;
     PERFORM because('{}');
-    IF new.edition = 'cloud' AND old.edition <> 'cloud' AND NOT is_confirmed(settings, 'confirm') THEN
-        PERFORM check_cloud();
+    IF NOT is_confirmed(settings, 'confirm') THEN
+        PERFORM check_shown(old);
+        IF new.edition = 'cloud' AND old.edition <> 'cloud' THEN
+            PERFORM check_cloud();
+        END IF;
     END IF;
     lacks := CASE WHEN why ? 'password' THEN array_remove(general_lacks(new), 'Password') ELSE general_lacks(new) END;
     IF cardinality(lacks) > 0 THEN
@@ -755,8 +774,11 @@ BEGIN
         advice := advice || CASE kinds[i] WHEN 'general' THEN put_general(bodies[i] || '{"confirm": true}') WHEN 'user' THEN put_user(codes[i], bodies[i])
                                           WHEN 'row' THEN put_row(codes[i], bodies[i]) ELSE put_model(codes[i], bodies[i]) END;
     END LOOP;
-    IF edition = 'cloud' AND shared.edition <> 'cloud' AND NOT is_confirmed(options, 'confirm') THEN
-        PERFORM check_cloud(); -- only now: the file may do away with desktop values
+    IF NOT is_confirmed(options, 'confirm') THEN -- only now: the file may do away with passwords and desktop values
+        PERFORM check_shown(shared);
+        IF edition = 'cloud' AND shared.edition <> 'cloud' THEN
+            PERFORM check_cloud();
+        END IF;
     END IF;
     PERFORM settings_changed(NULL);
     SELECT count(*) INTO changed FROM (SELECT DISTINCT c.kind, c.code FROM settings_change c WHERE c.id > marker AND c.xmin = pg_current_xact_id()::xid) own;

@@ -1,14 +1,14 @@
+#include "service/commands/explain.hpp"
+
 #include "config/text.hpp"
 
 #include "queue/settings_store.hpp"
 #include "service/commands/commands.hpp"
-#include "service/explain/answer.hpp"
 #include "service/explain/message_line.hpp"
 #include "service/explain/settings_json.hpp"
 #include "service/explain/status_json.hpp"
 #include "service/host/key_source.hpp"
 #include "service/outgoing.hpp"
-#include "service/snapshot.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
@@ -148,49 +148,32 @@ Result<Live> load_live(const Options& options, pg::Connection& connection)
     return live;
 }
 
-int print_explained(const Options& options, const explain::Explained& explained, const std::string& uid)
+int print_explained(const Options& options, const explain::Explained& explained, const std::string& uid = {},
+                    bool has_ended = false)
 {
     if (options.output == Output::json) {
         json::object answer = explain::to_json(explained);
-        if (!uid.empty())
+        if (!uid.empty()) {
             answer["uid"] = uid;
+            answer["ended"] = has_ended;
+        }
         print_json(answer);
-    } else {
-        fmt::print("{}{}", uid.empty() ? "" : fmt::format("message {}\n", uid), explain::to_text(explained));
+        return Exit::ok;
     }
+    if (!uid.empty())
+        fmt::print("message {}{}\n", uid, has_ended ? " has ended; once more it would be decided so:" : "");
+    fmt::print("{}", explain::to_text(explained));
     return Exit::ok;
 }
 
-int explain_message(const Options& options, pg::Connection& connection, const Live& live, const std::string& uid)
+int explain_one(const Options& options, pg::Connection& connection, const std::string& uid)
 {
-    const auto found = query_json(connection, "explain", pg::Params().text(uid));
+    const auto found = explain_message(options, connection, uid);
     if (!found)
         return complain(options, found.error().text);
-    if (found->is_null())
-        return complain(options, fmt::format("no message {} waits in this database; `mailroom show` tells the story of "
-                                             "one that has ended",
-                                             uid));
-    const auto id_at = [&](const char* key) -> std::optional<std::int32_t> {
-        return found->at(key).is_null() ? std::nullopt
-                                        : std::optional(static_cast<std::int32_t>(number_at(*found, key)));
-    };
-    rules::Facts facts;
-    facts.source = found->at("mobile").as_bool() ? rules::Source::mobile : rules::Source::erp;
-    facts.user = id_at("user_id");
-    facts.user_code = text_at(*found, "user_code");
-    facts.row = id_at("row_id");
-    facts.model = id_at("model_id");
-    facts.addressed = found->at("addressed").as_bool();
-    explain::Explained explained = explain::explain(facts, live.snapshot->settings, live.knowledge);
-    const auto pinned = pinned_from(text_at(*found, "pinned"));
-    if (pinned && explained.decision.identity() != nullptr) {
-        if (auto changed = rules::identity_changed(*pinned, *explained.decision.identity())) {
-            explained.trace.steps.push_back(
-                {10, "it went out before, or may have: From and Sender stay", {}, "held: " + describe(*changed)});
-            explained.decision.answer = *std::move(changed);
-        }
-    }
-    return print_explained(options, explained, uid);
+    if (!*found)
+        return complain(options, fmt::format("there is no message {} in this database", uid));
+    return print_explained(options, (*found)->explained, uid, (*found)->has_ended);
 }
 
 int explain_supposed(const Options& options, const Live& live, const Explaining& explaining)
@@ -203,11 +186,45 @@ int explain_supposed(const Options& options, const Live& live, const Explaining&
     const auto facts = explain::facts_from(message, live.snapshot->settings);
     if (const auto* refused = std::get_if<explain::Refused>(&facts))
         return complain(options, refused->text);
-    return print_explained(
-        options, explain::explain(std::get<rules::Facts>(facts), live.snapshot->settings, live.knowledge), {});
+    return print_explained(options,
+                           explain::explain(std::get<rules::Facts>(facts), live.snapshot->settings, live.knowledge));
 }
 
 } // namespace
+
+Result<std::optional<ExplainedMessage>> explain_message(const Options& options, pg::Connection& connection,
+                                                        const std::string& uid)
+{
+    const auto found = query_json(connection, "explain", pg::Params().text(uid));
+    if (!found)
+        return found.error();
+    if (found->is_null())
+        return std::optional<ExplainedMessage>();
+    const auto live = load_live(options, connection);
+    if (!live)
+        return live.error();
+    const auto id_at = [&](const char* key) -> std::optional<std::int32_t> {
+        return found->at(key).is_null() ? std::nullopt
+                                        : std::optional(static_cast<std::int32_t>(number_at(*found, key)));
+    };
+    rules::Facts facts;
+    facts.source = found->at("mobile").as_bool() ? rules::Source::mobile : rules::Source::erp;
+    facts.user = id_at("user_id");
+    facts.user_code = text_at(*found, "user_code");
+    facts.row = id_at("row_id");
+    facts.model = id_at("model_id");
+    facts.addressed = found->at("addressed").as_bool();
+    explain::Explained explained = explain::explain(facts, live->snapshot->settings, live->knowledge);
+    const auto pinned = pinned_from(text_at(*found, "pinned"));
+    if (pinned && explained.decision.identity() != nullptr) {
+        if (auto changed = rules::identity_changed(*pinned, *explained.decision.identity())) {
+            explained.trace.steps.push_back(
+                {10, "it went out before, or may have: From and Sender stay", {}, "held: " + describe(*changed)});
+            explained.decision.answer = *std::move(changed);
+        }
+    }
+    return std::optional(ExplainedMessage{live->snapshot, std::move(explained), found->at("ended").as_bool()});
+}
 
 int explain_sender(const Options& options, const Explaining& explaining)
 {
@@ -231,12 +248,12 @@ int explain_sender(const Options& options, const Explaining& explaining)
     auto connection = connect(options);
     if (!connection)
         return complain(options, connection.error());
+    if (!supposed)
+        return explain_one(options, *connection, explaining.uid);
     const auto live = load_live(options, *connection);
     if (!live)
         return complain(options, live.error().text);
-    if (supposed)
-        return explain_supposed(options, *live, explaining);
-    return explain_message(options, *connection, *live, explaining.uid);
+    return explain_supposed(options, *live, explaining);
 }
 
 } // namespace mailroom::commands

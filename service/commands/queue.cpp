@@ -1,4 +1,5 @@
 #include "service/commands/commands.hpp"
+#include "service/commands/explain.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -116,6 +117,17 @@ std::string line_words(const json::value& line)
                        line.at("dispatchers").as_int64() == 0 ? "; no dispatcher is running" : "");
 }
 
+// The steps of the decision; where they cannot be told, who can.
+void print_why(const Result<std::optional<ExplainedMessage>>& found)
+{
+    if (!found)
+        return print_line("why", fmt::format("not told here: {}", found.error().text));
+    if (!*found)
+        return;
+    fmt::print("why{}:\n{}", (*found)->has_ended ? ", were it decided once more" : "",
+               explain::to_text((*found)->explained));
+}
+
 void print_story(const json::value& story)
 {
     fmt::print("message {}: {}{}\n", text_at(story, "uid"), text_at(story, "state"),
@@ -186,10 +198,15 @@ int show(const Options& options, const std::string& uid)
     if (!line)
         return complain(options, line.error().text);
     story->as_object()["line"] = *std::move(line);
-    if (options.output == Output::json)
+    const auto explained = explain_message(options, *connection, uid);
+    if (options.output == Output::json) {
+        story->as_object()["why"] =
+            explained && *explained ? json::value(explain::to_json((*explained)->explained)) : json::value();
         print_json(*story);
-    else
-        print_story(*story);
+        return Exit::ok;
+    }
+    print_story(*story);
+    print_why(explained);
     return Exit::ok;
 }
 

@@ -17,7 +17,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr auto settings_change_limit = std::chrono::minutes(2); // ours: an import of many thousand users
-constexpr std::string_view would_hold_mail = "MR007";           // SQLSTATE, ours: to be confirmed
+constexpr std::string_view to_be_confirmed = "MR007";           // SQLSTATE, ours: to be confirmed
 constexpr std::string_view changed_meanwhile = "40001";         // serialization_failure
 constexpr auto waiting_facts = R"(SELECT source, user_id, user_code, row_id, model_id, addressed, messages
   FROM mailroom.waiting_facts())";
@@ -209,7 +209,7 @@ int change_settings(const Options& options, pg::Connection& connection, const Se
     if (consent == Consent::only_count)
         return dry_run_of(options, connection, change);
     auto result = run_change(connection, change, consent == Consent::given ? Confirmed::yes : Confirmed::no);
-    if (!result && result.error().sqlstate == would_hold_mail) {
+    if (!result && result.error().sqlstate == to_be_confirmed) {
         const bool asks = options.output == Output::text &&
                           host::ask(fmt::format("{}\nDo it?", result.error().text)) == host::Answer::yes;
         if (!asks)

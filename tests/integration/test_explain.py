@@ -10,6 +10,7 @@ from decision_table import Table, essence
 from erp import Erp, letter
 from machine import private_directory
 from mail_settings_samples import Chance
+from misbehaving import MisbehavingServer
 
 WORLDS = 150
 MESSAGES = 40  # of each world
@@ -136,6 +137,27 @@ def test_a_waiting_message_and_a_supposed_one_are_explained_by_the_live_settings
     assert unknown.code == 1 and 'no model "NIX"' in unknown.err
     for wrong in ([], ["nonsense"], [uid, "--user", "ANNA"], ["--settings", "x"]):
         assert mailroom.run("explain", *wrong, check=False).code == 2
+
+
+def test_the_story_of_a_message_tells_the_same(erp, mailroom, database, certificates):
+    with MisbehavingServer(certificates.server(), require_login=False) as server:
+        erp.relay("ANNA", server)
+        uid = erp.enqueue(**letter(user="ANNA"))
+        why = mailroom.run("explain", uid).out.partition("\n")[2]
+        assert "-> S12" in why or "-> S11" in why
+        assert mailroom.run("show", uid).out.endswith("why:\n" + why)
+        explained = mailroom.json("explain", uid)
+        assert mailroom.json("show", uid)["why"] == {key: value for key, value in explained.items() if key not in ("uid", "ended")}
+        with mailroom.daemon():
+            erp.wait_for(uid, "sent")
+    assert mailroom.run("show", uid).out.endswith("why, were it decided once more:\n" + why)
+    assert mailroom.json("explain", uid)["ended"] and "once more" in mailroom.run("explain", uid).out.splitlines()[0]
+    login = database.cluster.create_role(database.name + "_operator", "IN ROLE mailroom_operator")
+    mailroom.configure("database", connection=database.cluster.dsn(database.name + "_operator", login, database.name))
+    told = mailroom.run("show", uid).out
+    assert "why             not told here: reading the mail settings" in told and "table row" in told
+    missing = mailroom.run("explain", "4c839a95-b1f7-4bb6-80e4-5114477a2748", check=False)
+    assert missing.code == 1 and "there is no message" in missing.err
 
 
 def test_stored_statuses_and_agents_decide_but_no_daemon_sends_what_it_cannot_carry(erp, mailroom, database):

@@ -53,8 +53,11 @@ def test_how_many_passwords_another_inherited_server_will_see_is_said(store):
         store.administrator.save("user", code, email=f"{code.lower()}@x.test")
         enter(store, code, f"{code.lower()}@x.test")
     store.administrator.save("user", "EVA", mode="smtp", server="one.test")  # their own now
-    said = "\n".join(store.administrator.save("general", user_server="two.test"))
-    assert '2 users inherit the server; each password of theirs will be shown to "two.test"' in said
+    with refused("MR007", '2 passwords of users who inherit the server would be shown to "two.test"'):
+        store.administrator.save("general", user_server="two.test")
+    assert store.root.value("SELECT user_server FROM mailroom.general") == ""
+    said = "\n".join(store.administrator.save("general", user_server="two.test", confirm=True))
+    assert '2 passwords of users who inherit the server will be shown to "two.test"' in said
     assert has_password(store, "ANNA")
 
 
