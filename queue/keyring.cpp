@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -89,7 +90,13 @@ Result<void> replace(const std::string& path, const std::vector<SealingKey>& key
         ::unlink(fresh.c_str());
         return about(path, fmt::format("it cannot be replaced, and is as it was: {}", std::strerror(why)));
     }
-    return {};
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    const int entries = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool lasts = entries >= 0 && ::fsync(entries) == 0; // the new name as well
+    if (entries >= 0)
+        ::close(entries);
+    return lasts ? Result<void>()
+                 : about(path, "it is replaced, but may be as before after a loss of power: run `sync`");
 }
 
 } // namespace
@@ -185,7 +192,11 @@ std::vector<std::string> Keyring::ids() const
 
 Result<Secret> Keyring::open(const SealedSecret& sealed, std::string_view place) const
 {
-    const SealingKey* const key = find(key_of(sealed));
+    const std::string id = key_of(sealed);
+    const SealingKey* const key = find(id);
+    if (key == nullptr && !id.empty())
+        return Error{fmt::format("the secret {} was sealed with the key {}, this service has {}", place, id,
+                                 fmt::join(ids(), " and "))};
     return (key != nullptr ? *key : newest()).open(sealed, place); // which says what is wrong with it
 }
 

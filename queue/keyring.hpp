@@ -24,6 +24,7 @@ public:
     Result<void> drop_key(const std::string& path, std::string_view id);
 
     const SealingKey* find(std::string_view id) const; // null: it is not among them
+    const SealingKey& oldest() const { return keys_.front(); }
     const SealingKey& newest() const { return keys_.back(); }
     std::vector<std::string> ids() const; // the oldest first
 

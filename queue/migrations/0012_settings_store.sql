@@ -225,34 +225,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
       FROM named n GROUP BY 1, 2, 3, 4 ORDER BY n.kind, n.code
 $$;
 
-CREATE FUNCTION mailroom.check_cloud() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
-DECLARE
-    obstacles jsonb;
-    words text;
-BEGIN
-    SELECT jsonb_agg(to_jsonb(o)),
-           string_agg(format('%s: %s %s: %s would be held%s', named(o.kind, o.code), o.setting, coalesce(nullif(o.value, ''), 'was outlook by default'), messages(o.messages),
-                             ': ' || nullif(array_to_string(o.uids[:20], ', ') || CASE WHEN o.messages > 20 THEN ' ...' ELSE '' END, '')), E'\n')
-      INTO obstacles, words FROM cloud_obstacles() o;
-    IF obstacles IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'MR007', MESSAGE = E'general.edition: the cloud edition has no desktop modes; these stay stored and have no effect:\n' || words,
-            DETAIL = obstacles::text, HINT = 'Nothing was saved. Save with "confirm": true if this is meant.';
-    END IF;
-END $$;
-
 CREATE FUNCTION mailroom.passwords(number bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT number || CASE number WHEN 1 THEN ' password' ELSE ' passwords' END
 $$;
 
--- Refuses to show passwords to a server that General had not when they were entered. `before`: General before it was saved.
-CREATE FUNCTION mailroom.check_shown(before mailroom.general) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+-- Refuses what must be meant, all of it at once: passwords shown to a server for which they were not entered, desktop modes that a change to the
+-- cloud edition leaves without effect. `before`: General before it was saved.
+CREATE FUNCTION mailroom.check_meant(before mailroom.general) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
-    server constant text := inherited_server(g) FROM general g;
+    present general;
     shown constant bigint := count(*) FROM users u WHERE (u.mode = 'same_as_general' OR u.server = '') AND u.password IS NOT NULL;
+    obstacles jsonb;
+    words text[] := '{}';
 BEGIN
-    IF shown > 0 AND server NOT IN ('', inherited_server(before)) THEN
-        RAISE EXCEPTION USING ERRCODE = 'MR007', MESSAGE = format('general: %s of users who inherit the server would be shown to "%s"', passwords(shown), server),
-            DETAIL = jsonb_build_object('passwords', shown)::text, HINT = 'Nothing was saved. Save with "confirm": true if this is meant.';
+    SELECT * INTO STRICT present FROM general;
+    IF shown > 0 AND inherited_server(present) NOT IN ('', inherited_server(before)) THEN
+        words := words || format('general: %s of users who inherit the server would be shown to "%s"', passwords(shown), inherited_server(present));
+    END IF;
+    IF present.edition = 'cloud' AND before.edition <> 'cloud' THEN
+        SELECT jsonb_agg(to_jsonb(o)),
+               words || (E'general.edition: the cloud edition has no desktop modes; these stay stored and have no effect:\n'
+                         || string_agg(format('%s: %s %s: %s would be held%s', named(o.kind, o.code), o.setting, coalesce(nullif(o.value, ''), 'was outlook by default'),
+                                              messages(o.messages), ': ' || nullif(array_to_string(o.uids[:20], ', ') || CASE WHEN o.messages > 20 THEN ' ...' ELSE '' END, '')), E'\n'))
+          INTO obstacles, words FROM cloud_obstacles() o;
+    END IF;
+    IF cardinality(array_remove(words, NULL)) > 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'MR007', MESSAGE = array_to_string(words, E'\n'), DETAIL = coalesce(obstacles, jsonb_build_object('passwords', shown))::text,
+            HINT = 'Nothing was saved. Save with "confirm": true if this is meant.';
     END IF;
 END $$;
 
@@ -303,10 +302,7 @@ BEGIN
     END IF;
     PERFORM because('{}');
     IF NOT is_confirmed(settings, 'confirm') THEN
-        PERFORM check_shown(old);
-        IF new.edition = 'cloud' AND old.edition <> 'cloud' THEN
-            PERFORM check_cloud();
-        END IF;
+        PERFORM check_meant(old);
     END IF;
     lacks := CASE WHEN why ? 'password' THEN array_remove(general_lacks(new), 'Password') ELSE general_lacks(new) END;
     IF cardinality(lacks) > 0 THEN
@@ -775,10 +771,7 @@ BEGIN
                                           WHEN 'row' THEN put_row(codes[i], bodies[i]) ELSE put_model(codes[i], bodies[i]) END;
     END LOOP;
     IF NOT is_confirmed(options, 'confirm') THEN -- only now: the file may do away with passwords and desktop values
-        PERFORM check_shown(shared);
-        IF edition = 'cloud' AND shared.edition <> 'cloud' THEN
-            PERFORM check_cloud();
-        END IF;
+        PERFORM check_meant(shared);
     END IF;
     PERFORM settings_changed(NULL);
     SELECT count(*) INTO changed FROM (SELECT DISTINCT c.kind, c.code FROM settings_change c WHERE c.id > marker AND c.xmin = pg_current_xact_id()::xid) own;

@@ -5,7 +5,24 @@ ALTER TABLE mailroom.dispatcher
     ADD COLUMN key_ids text[] NOT NULL DEFAULT '{}'; -- of all its sealing keys; one of an older version tells only key_id
 
 ALTER TABLE mailroom.installation
-    ADD COLUMN key_id text; -- that what is new is sealed with; NULL: nothing was sealed yet since this is known
+    ADD COLUMN key_id text; -- that what is new is sealed with; NULL: nothing was sealed yet
+
+ALTER TABLE mailroom.refused_login
+    ADD COLUMN replaced boolean NOT NULL DEFAULT false; -- there is another row for the same login, whose fingerprint is by another key
+
+CREATE FUNCTION mailroom.key_of(sealed bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT encode(substring(sealed FOR 8), 'hex')
+$$;
+
+CREATE FUNCTION mailroom.sealed_secrets() RETURNS SETOF bytea LANGUAGE sql STABLE AS $$
+    SELECT password FROM mailroom.general WHERE password IS NOT NULL
+    UNION ALL SELECT token FROM mailroom.general WHERE token IS NOT NULL
+    UNION ALL SELECT password FROM mailroom.users WHERE password IS NOT NULL
+    UNION ALL SELECT token FROM mailroom.users WHERE token IS NOT NULL
+$$;
+
+UPDATE mailroom.installation
+   SET key_id = (SELECT mailroom.key_of(s) FROM mailroom.sealed_secrets() s GROUP BY 1 ORDER BY count(*) DESC LIMIT 1);
 
 CREATE FUNCTION mailroom.has_key(one mailroom.dispatcher, id text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(id = ANY (one.key_ids || one.key_id), false)
@@ -35,15 +52,14 @@ BEGIN
     UPDATE installation SET key_id = id;
 END $$;
 
-CREATE FUNCTION mailroom.key_of(sealed bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT encode(substring(sealed FOR 8), 'hex')
-$$;
-
+-- By the key that what is new is sealed with; by another only if nobody who lives has that one: it is lost.
 CREATE OR REPLACE FUNCTION mailroom.store_password(owner_id integer, account text, sealed bytea) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 #variable_conflict use_variable
+DECLARE
+    sealing text;
+    holders text;
 BEGIN
-    PERFORM seal_with(key_of(sealed));
     PERFORM because('{"account": "stored with the password"}');
     IF owner_id IS NULL THEN
         UPDATE general g SET password = sealed, account = store_password.account;
@@ -54,8 +70,30 @@ BEGIN
         END IF;
     END IF;
     PERFORM because('{}');
+    PERFORM forget_refusals(btrim(store_password.account)); -- which locks the installation, as the last of all
+    SELECT i.key_id INTO sealing FROM installation i;
+    IF sealing IS DISTINCT FROM key_of(sealed) THEN
+        SELECT string_agg(format('%s (pid %s)', d.host, d.pid), ', ' ORDER BY d.host, d.pid) INTO holders
+          FROM dispatcher d WHERE d.beat_at + d.lease > clock_timestamp() AND has_key(d, sealing);
+        IF holders IS NOT NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'MR008',
+                MESSAGE = format('passwords are sealed with the key %s, which is there on: %s; not with %s', sealing, holders, key_of(sealed)),
+                HINT = 'enter it again where the key file holds that key (mailroom key list)';
+        END IF;
+        PERFORM seal_with(key_of(sealed));
+    END IF;
     UPDATE place p SET release_before = clock_timestamp() WHERE p.reason = 'key_missing'; -- it may have waited for this one
-    PERFORM forget_refusals(btrim(store_password.account));
+END $$;
+
+-- Refuses a key that is not the one that what is new is sealed with, by now.
+CREATE FUNCTION mailroom.check_seals(id text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+DECLARE
+    sealing constant text := i.key_id FROM installation i;
+BEGIN
+    IF id IS DISTINCT FROM sealing THEN
+        RAISE EXCEPTION USING ERRCODE = 'MR008', MESSAGE = format('somebody else seals with the key %s meanwhile, not with %s', sealing, id),
+            HINT = 'nothing of this step was kept; mailroom key list shows how far each is';
+    END IF;
 END $$;
 
 -- Puts secrets in the place of the same ones sealed otherwise. Each is {"user": id or null, "column": "password" or "token", "old", "new": hexadecimal,
@@ -64,9 +102,11 @@ END $$;
 CREATE FUNCTION mailroom.reseal(secrets jsonb) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     one record;
+    sealing constant text := i.key_id FROM installation i;
     put integer := 0;
     done integer;
 BEGIN
+    PERFORM check_key(sealing);
     PERFORM because('{"password": "sealed with another key", "token": "sealed with another key"}');
     FOR one IN SELECT s."user" AS user_id, s."column" AS name, decode(s.old, 'hex') AS old, decode(s.new, 'hex') AS new, decode(s.old_login, 'hex') AS old_login,
                       decode(s.new_login, 'hex') AS new_login
@@ -74,7 +114,7 @@ BEGIN
         IF one.name NOT IN ('password', 'token') THEN
             RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no secret "%s"', left(one.name, 60));
         END IF;
-        PERFORM check_key(key_of(one.new));
+        PERFORM check_seals(key_of(one.new));
         IF one.user_id IS NULL THEN
             EXECUTE format('UPDATE mailroom.general SET %1$I = $1 WHERE %1$I = $2', one.name) USING one.new, one.old;
         ELSE
@@ -82,15 +122,22 @@ BEGIN
         END IF;
         GET DIAGNOSTICS done = ROW_COUNT;
         put := put + done;
-        -- Others may hold the same login still by the older key.
-        INSERT INTO refused_login SELECT (jsonb_populate_record(r, jsonb_build_object('fingerprint', one.new_login))).* FROM refused_login r
-         WHERE r.fingerprint = one.old_login AND done = 1 AND one.new_login IS NOT NULL ON CONFLICT DO NOTHING;
+        IF done = 1 AND one.new_login IS NOT NULL THEN -- others may hold the same login still by the older key
+            INSERT INTO refused_login
+            SELECT (jsonb_populate_record(r, jsonb_build_object('fingerprint', one.new_login, 'replaced', false))).* FROM refused_login r WHERE r.fingerprint = one.old_login
+                ON CONFLICT (fingerprint) DO UPDATE SET replaced = false;
+            UPDATE refused_login r SET replaced = true WHERE r.fingerprint = one.old_login;
+        END IF;
     END LOOP;
     PERFORM because('{}');
-    IF put > 0 THEN
-        UPDATE place p SET release_before = clock_timestamp() WHERE p.reason = 'key_missing';
-        PERFORM settings_changed('{}');
+    IF NOT EXISTS (SELECT FROM sealed_secrets() s WHERE key_of(s) <> sealing) THEN
+        DELETE FROM refused_login r WHERE r.replaced;
     END IF;
+    IF put > 0 THEN
+        PERFORM settings_changed('{}'); -- which locks the installation, as the last of all but places
+        UPDATE place p SET release_before = clock_timestamp() WHERE p.reason = 'key_missing';
+    END IF;
+    PERFORM check_seals(sealing);
     RETURN put;
 END $$;
 
@@ -99,9 +146,7 @@ CREATE FUNCTION mailroom.keys() RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFIN
     SELECT jsonb_build_object(
         'seals', (SELECT i.key_id FROM installation i),
         'secrets', (SELECT coalesce(jsonb_object_agg(s.id, s.n), '{}')
-                      FROM (SELECT key_of(sealed) AS id, count(*) AS n
-                              FROM (SELECT password FROM general UNION ALL SELECT token FROM general UNION ALL SELECT password FROM users UNION ALL SELECT token FROM users) all_of (sealed)
-                             WHERE sealed IS NOT NULL GROUP BY 1) s),
+                      FROM (SELECT key_of(sealed) AS id, count(*) AS n FROM sealed_secrets() sealed GROUP BY 1) s),
         'dispatchers', (SELECT coalesce(jsonb_agg(jsonb_build_object('host', d.host, 'pid', d.pid, 'key_ids', to_jsonb(CASE WHEN d.key_ids <> '{}' OR d.key_id IS NULL THEN d.key_ids ELSE ARRAY[d.key_id] END))
                                                   ORDER BY d.host, d.pid), '[]')
                           FROM dispatcher d WHERE d.beat_at + d.lease > clock_timestamp()))

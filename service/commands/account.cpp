@@ -167,7 +167,9 @@ int account_password(const Options& options, const Target& target)
         host::read_new_password(fmt::format("New password of {} for {}: ", name_of(target), account), "Once more: ");
     if (!password)
         return complain(options, password.error().text, Exit::usage);
-    const queue::SealingKey* const chosen = (*key)->find(found->stored.key_id);
+    // That which all have. None was chosen yet: a newer one may be on its way to the others. Not here: it is lost.
+    const std::string& id = found->stored.key_id;
+    const queue::SealingKey* const chosen = id.empty() ? &(*key)->oldest() : (*key)->find(id);
     const SealedSecret sealed =
         (chosen != nullptr ? *chosen : (*key)->newest()).seal(*password, queue::password_place(found->owner));
     pg::Params params;

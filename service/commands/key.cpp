@@ -19,6 +19,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t secrets_per_call = 100; // ours
+constexpr std::string_view of_sign_in = " (sign-in)";
 
 // The key file and what it holds.
 struct Keys {
@@ -145,7 +146,9 @@ Result<Rotated> seal_all_with(pg::Connection& connection, const queue::Keyring& 
             continue;
         auto anew = sealed_anew(secret, stored->settings, ring, key);
         if (!anew) {
-            rotated.unopened.emplace(secret.name, anew.error().text);
+            rotated.unopened.emplace(secret.name +
+                                         std::string(secret.column == std::string_view("token") ? of_sign_in : ""),
+                                     anew.error().text);
             continue;
         }
         batch.emplace_back(*std::move(anew));
@@ -267,8 +270,9 @@ int key_rotate(const Options& options, const std::string& path, const std::strin
         fmt::print("sealed {} with the key {}\n", count_of(rotated->sealed, "secret"), key->id());
     }
     for (const auto& [name, why] : rotated->unopened)
-        fmt::print(stderr, "mailroom: {}: {}; it stays as it is: enter it again (mailroom account password {})\n", name,
-                   why, name);
+        fmt::print(stderr, "mailroom: {}: {}; it stays as it is: {}\n", name, why,
+                   name.ends_with(of_sign_in) ? "sign in again"
+                                              : fmt::format("enter it again (mailroom account password {})", name));
     if (!rotated->unopened.empty())
         return Exit::failed;
     if (options.output == Output::text && keys->ring.ids().size() > 1)

@@ -163,3 +163,40 @@ def test_an_older_key_may_be_chosen_again_and_a_wrong_one_is_told(erp, mailroom,
     assert wrong.code == 2 and "holds no key 0123456789abcdef" in wrong.err and "key list" in wrong.err
     missing = mailroom.run("key", "list", "--file", mailroom.directory / "none", check=False)
     assert missing.code == 1 and "No such file" in missing.err
+
+
+def test_a_password_is_not_sealed_with_an_older_key_while_the_newer_one_is_in_use(erp, mailroom, database):
+    """By a machine whose key file was left behind: that would undo the rotation."""
+    old = mailroom.key_file.read_text()
+    mailroom.run("key", "add")
+    new = mailroom.json("key", "rotate")["key_id"]
+    both = mailroom.key_file.read_text()
+    with mailroom.daemon():
+        mailroom.key_file.chmod(0o600)
+        mailroom.key_file.write_text(old)
+        done = mailroom.run("account", "password", "user", "ANNA", input="right\n", check=False)
+        assert done.code == 1 and f"sealed with the key {new}, which is there on" in done.err and "key list" in done.err
+        assert sealed_with(database)["ANNA"] == new
+    mailroom.run("account", "password", "user", "ANNA", input="right\n")  # nobody who lives has it: it counts as lost
+    assert sealed_with(database)["ANNA"] != new
+    mailroom.key_file.write_text(both)
+    assert mailroom.json("key", "rotate", "--to", new)["sealed"] == 1
+
+
+def test_a_key_that_was_added_is_used_for_nothing_before_it_is_chosen(erp, mailroom, database):
+    [old] = keys(mailroom)
+    mailroom.run("key", "add")
+    database.rows("UPDATE mailroom.installation SET key_id = NULL")  # as before the first password
+    mailroom.run("account", "password", "user", "ANNA", input="right\n")
+    assert sealed_with(database)["ANNA"] == old and keys(mailroom)[old]["seals"]
+
+
+def test_after_it_nothing_is_left_of_the_refusals_by_the_older_key(erp, mailroom, database):
+    mailroom.run("account", "password", "user", "ANNA", input="wrong\n")
+    with mailroom.daemon():
+        erp.wait_for(erp.enqueue(user="ANNA", **letter()), "held", "auth_failed")
+    [before] = database.rows("SELECT fingerprint FROM mailroom.refused_login")
+    mailroom.run("key", "add")
+    mailroom.run("key", "rotate")
+    [after] = database.rows("SELECT fingerprint, account, replaced FROM mailroom.refused_login")
+    assert bytes(after["fingerprint"]) != bytes(before["fingerprint"]) and after["account"] == ANNA and not after["replaced"]
