@@ -1,5 +1,6 @@
 """What the documentation says is so: its SQL and its settings files work, and its lists of settings are the program's."""
 
+import functools
 import json
 import math
 import os
@@ -124,8 +125,13 @@ def test_the_commands_that_change_messages_are_as_the_operations_page_says(execu
     assert {command[0] for command in commands} == {"retry", "cancel", "hold", "release", "reassign", "batch"}
 
 
+@functools.cache
+def help_of(executable, *command):
+    return subprocess.run([executable, *command, "--help"], capture_output=True, text=True).stdout
+
+
 def subcommands(program, *of):
-    text = subprocess.run([program.executable, *of, "--help"], capture_output=True, text=True).stdout
+    text = help_of(program.executable, *of)
     return re.findall(r"^  (\w[\w-]*) {2,}[A-Z]", text.split("Subcommands:\n")[1], re.MULTILINE) if "Subcommands:\n" in text else []
 
 
@@ -156,7 +162,7 @@ def test_every_command_that_a_page_names_exists_with_its_options(executed, page)
         assert words[0] in known, words
         command = words[:2] if known[words[0]] and len(words) > 1 else words[:1]
         assert len(command) == 1 or command[1] in known[words[0]], words
-        text = subprocess.run([executed.program.executable, *command, "--help"], capture_output=True, text=True).stdout
+        text = help_of(executed.program.executable, *command)
         for option in (word for word in words if word.startswith("--")):
             assert re.search(rf"{option}(?![\w-])", text), words
 
