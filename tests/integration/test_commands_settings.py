@@ -136,7 +136,7 @@ def test_a_dry_run_of_a_whole_file_names_what_it_makes_and_changes(office, mailr
 def test_a_paused_login_is_seen_by_a_dry_run_that_has_the_key(office, mailroom, database, certificates):
     from misbehaving import MisbehavingServer
     with MisbehavingServer(certificates.server(), users={"erp@x.test": "right"}) as server:
-        office.general(server="localhost", port=server.port)
+        office.general(server="localhost", port=server.port, confirm=True)
         office.password("general", secret="wrong")
         with mailroom.daemon():
             office.wait_for(office.enqueue(form="INV", **letter()), "held", "auth_failed")
