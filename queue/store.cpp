@@ -136,7 +136,7 @@ Written written(const pg::Result& rows)
 }
 
 // As PostgreSQL writes an array; key ids need no quotes.
-std::string array_of(const std::vector<std::string>& ids)
+std::string key_array(const std::vector<std::string>& ids)
 {
     return ids.empty() ? "" : fmt::format("{{{}}}", fmt::join(ids, ","));
 }
@@ -277,7 +277,7 @@ pg::DbResult<Enrolled> register_dispatcher(pg::Connection& connection, const Reg
                                                     .text(registration.host)
                                                     .number(registration.pid)
                                                     .text(registration.version)
-                                                    .text_or_null(array_of(registration.key_ids))
+                                                    .text_or_null(key_array(registration.key_ids))
                                                     .number(registration.lease.count())
                                                     .text(registration.marks));
     if (!rows)

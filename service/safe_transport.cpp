@@ -31,6 +31,7 @@ struct Lent {
     {}
     Lent(const Lent&) = delete;
     Lent& operator=(const Lent&) = delete;
+    ~Lent() = default;
     Letter letter() { return {identity, guarded.envelope, content}; }
 
     const rules::Identity& identity;

@@ -32,7 +32,7 @@ queue::MessageContent content_for(const Plan& plan)
 {
     queue::MessageContent content;
     content.recipients.push_back({queue::StoredRecipient::Kind::to, NamedAddress{{}, plan.to}});
-    const auto text = [](std::string words) { return HeaderText::make(printable(words, 200)).value(); };
+    const auto text = [](const std::string& words) { return HeaderText::make(printable(words, 200)).value(); };
     content.subject = text("[Test] mailroom test e-mail: " + plan.place);
     content.headers.emplace_back(HeaderName::make("X-Mailroom-Test").value(), text(plan.place));
     content.text = fmt::format("This is a test e-mail of mailroom ({}).\n\nWhoever reads it: the mail settings work as "
@@ -55,6 +55,7 @@ Job job_of(const Plan& plan)
 // A look-up of a name that does not end keeps its thread: it is left behind, reachable, until the process ends.
 void leave_behind(std::unique_ptr<asio::io_context> io)
 {
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): it is added to
     static auto& left = *new std::vector<std::unique_ptr<asio::io_context>>();
     left.push_back(std::move(io));
 }

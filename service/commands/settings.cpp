@@ -134,7 +134,7 @@ void print_settings_change(const json::value& change)
     if (const std::string setting = text_at(change, "setting"); !setting.empty()) {
         const bool is_secret = setting == "password" || setting == "token";
         what = is_secret ? setting + " " + text_at(change, "new_value")
-                         : fmt::format("{}: \"{}\" -> \"{}\"", setting, text_at(change, "old_value"),
+                         : fmt::format(R"({}: "{}" -> "{}")", setting, text_at(change, "old_value"),
                                        text_at(change, "new_value"));
     }
     const std::string reason = text_at(change, "reason");

@@ -15,8 +15,8 @@
 
 namespace mailroom::doctor {
 
-// facts: queue/sql/doctor_queue.sql. keys: the ids of this process's, a blank between; empty: it has none.
-Findings about_queue(const boost::json::value& facts, std::string_view keys = {});
+// facts: queue/sql/doctor_queue.sql. ours: the ids of this process's, a blank between; empty: it has none.
+Findings about_queue(const boost::json::value& facts, std::string_view ours = {});
 
 // Warnings from a minute or 10,000 transactions on, a problem from an hour or a million on; ours.
 Findings about_pins(const std::vector<queue::Pin>& pins);

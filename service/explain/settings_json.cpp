@@ -4,6 +4,8 @@
 
 #include "service/explain/fields.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace mailroom::explain {
@@ -141,7 +143,7 @@ Result<MailSettings> settings_from(const boost::json::value& exported)
     Fields all(exported, "export", problems);
     all.allow_only({"format", "general", "users", "rows", "models"});
     if (const std::string format = all.text("format"); all.has("format") && format != "mailroom settings 1")
-        all.problem("format", "\"" + format + "\" is not \"mailroom settings 1\"");
+        all.problem("format", fmt::format(R"("{}" is not "mailroom settings 1")", format));
     const boost::json::value nothing = boost::json::object();
     const auto* general = all.member("general");
     settings.general = general_of(Fields(general != nullptr ? *general : nothing, "general", problems));

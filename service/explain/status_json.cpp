@@ -4,6 +4,8 @@
 
 #include "service/explain/fields.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 
@@ -151,7 +153,7 @@ Result<rules::Knowledge> knowledge_from(const boost::json::value& status, const 
     Fields all(status, "status", problems);
     all.allow_only({"format", "accounts", "refused_logins", "refused_pairs", "agents", "key_missing"});
     if (const std::string format = all.text("format"); all.has("format") && format != "mailroom status 1")
-        all.problem("format", "\"" + format + "\" is not \"mailroom status 1\"");
+        all.problem("format", fmt::format(R"("{}" is not "mailroom status 1")", format));
     knowledge.key_missing = all.truth("key_missing").value_or(false);
     std::size_t number = 0;
     for (const auto& value : all.list("accounts"))

@@ -37,8 +37,8 @@ struct Submission {
     Clock::time_point expires;                      // the message
     Clock::time_point due;                          // the final dot
     Progress& progress;
-    Trace* trace;          // null: nobody asks
-    bool too_slow = false; // it was not there when it was due
+    Trace* trace = nullptr; // null: nobody asks
+    bool too_slow = false;  // it was not there when it was due
 };
 
 std::chrono::milliseconds time_to_the_dot(const Submission& s)
