@@ -5,11 +5,13 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 
-def run_all(commands):
-    """commands: {name: command line}. The names that failed, after their output was printed."""
+def run_all(commands, passed=lambda name: None):
+    """commands: {name: command line}. The names that failed, after their output was printed; `passed` is told the others, each as it ends."""
     def run(item):
         name, command = item
         done = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode == 0:
+            passed(name)
         return name, done.returncode, done.stdout
 
     failed = []
