@@ -48,10 +48,7 @@ std::array<unsigned char, SHA256_DIGEST_LENGTH> digest(std::string_view text)
 
 std::string hexadecimal(const unsigned char* octets, std::size_t size)
 {
-    std::string text;
-    for (std::size_t i = 0; i < size; ++i)
-        text += fmt::format("{:02x}", octets[i]);
-    return text;
+    return fmt::format("{:02x}", fmt::join(octets, octets + size, ""));
 }
 
 std::string place_of(const Owner& owner, std::string_view column)

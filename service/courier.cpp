@@ -252,7 +252,7 @@ boost::asio::awaitable<void> Courier::spread(const Job& job, const Outcome& outc
 boost::asio::awaitable<void> Courier::pause_login(const rules::Identity& identity, std::string_view reason,
                                                   std::string reply)
 {
-    const Result<Login> login = login_for(identity, needs_.key);
+    const Result<Login> login = login_for(identity, needs_.keys);
     if (!login)
         co_return;
     const std::string owner = identity.owner_code.empty() ? "general" : "user " + identity.owner_code;

@@ -39,7 +39,7 @@ public:
         Places& places;
         Events& events;
         Journal& journal;
-        const queue::Keyring* key = nullptr;
+        const queue::Keyring* keys = nullptr;
         std::string domain; // of Message-IDs
         rules::Policy policy;
         rules::DoubtRules doubts;

@@ -8,6 +8,7 @@
 #include "service/log.hpp"
 #include "service/outgoing.hpp"
 #include "service/rules/resolve_sender.hpp"
+#include "service/snapshot_events.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
@@ -18,8 +19,6 @@
 #include <charconv>
 #include <map>
 #include <random>
-#include <set>
-#include <string>
 #include <unistd.h>
 #include <utility>
 
@@ -85,21 +84,6 @@ int connections_per_account(const ServiceFile::Dispatcher& dispatcher)
                                                   : quarter;
 }
 
-Event account_paused(const queue::RefusedLogin& login)
-{
-    const auto& [owner, account, server, reply] = login.contact;
-    return {EventKind::account_paused, fmt::format("{} at {}", account, server),
-            fmt::format("the account of {} ({} at {}) is paused: the server refused its login: {}", owner, account,
-                        server, reply),
-            login.reason == "basic_login_ended"
-                ? fmt::format("a new password does not help: choose another Mailing Mode, or, if the provider allowed "
-                              "passwords again: mailroom account probe {}",
-                              owner)
-                : fmt::format("enter the right password (mailroom account password {}) or correct the account or the "
-                              "server; to try once more as it is: mailroom account probe {}",
-                              owner, owner)};
-}
-
 } // namespace
 
 Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& transport)
@@ -118,7 +102,7 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
       completer_(io.get_executor(), write_lane_, places_, events_, *journal_),
       enrollment_(io.get_executor(), beat_lane_,
                   {setup_.host, ::getpid(), MAILROOM_VERSION,
-                   setup_.key ? setup_.key->ids() : std::vector<std::string>(), setup_.file.dispatcher.lease,
+                   setup_.keys ? setup_.keys->ids() : std::vector<std::string>(), setup_.file.dispatcher.lease,
                    journal_->marks()},
                   setup_.file.installation.name, inheritance_, *journal_, events_,
                   [this] {
@@ -126,9 +110,8 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
                       claim_wakeup_.wake();
                       upkeep_.soon();
                   }),
-      courier_({read_lane_, upkeep_lane_, transport_, completer_, places_, events_, *journal_,
-                setup_.key ? &*setup_.key : nullptr, setup_.file.installation.domain, policy_of(setup_.file),
-                rules::DoubtRules(setup_.file.doubt),
+      courier_({read_lane_, upkeep_lane_, transport_, completer_, places_, events_, *journal_, keyring(),
+                setup_.file.installation.domain, policy_of(setup_.file), rules::DoubtRules(setup_.file.doubt),
                 [this] { claims_paused_until_ = steady_clock::now() + pause_of_a_troubled_dispatcher; },
                 [this](const Job& job) { return holds(job); }, [this](const Job& job) { return may_begin(job); },
                 [this](const Job& job, std::chrono::milliseconds rest, std::string why) {
@@ -161,7 +144,7 @@ void Dispatcher::spawn(Coroutine coroutine)
 
 boost::asio::awaitable<void> Dispatcher::run()
 {
-    if (!setup_.key)
+    if (!setup_.keys)
         events_.raise(
             {EventKind::no_key, {}, "no sealing key ([secrets] key_file): mail that needs a password is held", {}});
     tell_safety();
@@ -365,9 +348,8 @@ boost::asio::awaitable<bool> Dispatcher::reload_settings()
         co_return false;
     }
     events_.end(EventKind::settings_unreadable);
-    snapshot_ = make_snapshot(*std::move(stored), setup_.key ? &*setup_.key : nullptr);
-    tell_of_keys();
-    tell_of_refusals();
+    snapshot_ = make_snapshot(*std::move(stored), keyring());
+    tell_of_snapshot(events_, *snapshot_, keyring());
     enrollment_.settings_loaded(snapshot_->settings.version);
     transport_.settings_changed(*snapshot_);
     keeper_.put_back_ready(); // decided by older settings, limits among them
@@ -390,47 +372,6 @@ void Dispatcher::tell_of_failure(EventKind kind, const std::string& what, const 
     if (error.kind == Kind::unreachable && !unreachable_since_)
         unreachable_since_ = steady_clock::now();
     enrollment_.look();
-}
-
-// Without any it has said so at its start.
-void Dispatcher::tell_of_keys()
-{
-    if (!setup_.key)
-        return;
-    const auto& sealed = snapshot_->knowledge.sealed_otherwise;
-    if (sealed.empty()) {
-        events_.end(EventKind::no_key);
-        return;
-    }
-    std::set<std::string> lacking;
-    for (const auto& [owner, id] : sealed)
-        lacking.insert(id);
-    events_.raise({EventKind::no_key,
-                   {},
-                   fmt::format("{} {} sealed with the key {}, which this service does not have (it has {}): mail that "
-                               "needs {} is held",
-                               count_of(static_cast<std::int64_t>(sealed.size()), "password"),
-                               sealed.size() == 1 ? "was" : "were", fmt::join(lacking, " or "),
-                               fmt::join(setup_.key->ids(), " and "), sealed.size() == 1 ? "it" : "them"),
-                   {}});
-}
-
-// Which logins and addresses servers refuse is in the database: whoever sees it first tells it.
-void Dispatcher::tell_of_refusals()
-{
-    std::vector<Event> paused;
-    for (const auto& login : snapshot_->paused_logins)
-        paused.push_back(account_paused(login));
-    if (setup_.key) // without it nobody knows whose they are
-        events_.only(EventKind::account_paused, std::move(paused));
-    std::vector<Event> refused;
-    for (const auto& sender : snapshot_->refused_senders)
-        refused.push_back({EventKind::sender_refused,
-                           fmt::format("{} by {}", sender.from, sender.account),
-                           fmt::format("mail from {} by {} is stopped: the server refused the sender: {}", sender.from,
-                                       sender.account, sender.reply),
-                           {}});
-    events_.only(EventKind::sender_refused, std::move(refused));
 }
 
 namespace {
@@ -537,7 +478,7 @@ boost::asio::awaitable<void> Dispatcher::review_holds()
         co_await review_.wait_for(review_holds_every);
         if (stopping_ || !enrollment_.id() || !snapshot_)
             continue;
-        tell_of_refusals();
+        tell_of_snapshot(events_, *snapshot_, keyring());
         const std::function<pg::DbResult<std::vector<queue::HeldSample>>(pg::Connection&)> read = queue::held_samples;
         auto samples = co_await upkeep_lane_.run<std::vector<queue::HeldSample>>(read);
         if (!samples || snapshot_->settings.version < enrollment_.settings_version())

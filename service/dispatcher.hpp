@@ -44,7 +44,7 @@ class Dispatcher {
 public:
     struct Setup {
         ServiceFile file;
-        std::optional<queue::Keyring> key;
+        std::optional<queue::Keyring> keys;
         std::string host;           // for people, in mailroom.dispatcher
         std::string journal_folder; // where [journal] store is a file
     };
@@ -95,8 +95,7 @@ private:
     boost::asio::awaitable<void> hand_back_unknown_claims();
     std::int64_t& handed_back_by(queue::DispatcherId id); // how often: what was asked for before is void
     boost::asio::awaitable<bool> reload_settings();
-    void tell_of_keys();
-    void tell_of_refusals(); // by servers
+    const queue::Keyring* keyring() const { return setup_.keys ? &*setup_.keys : nullptr; }
     void tell_of_failure(rules::EventKind kind, const std::string& what, const pg::DbError& error);
     std::vector<queue::Range> wanted(queue::DispatcherId id);
     std::chrono::steady_clock::duration until_next_turn(std::chrono::steady_clock::duration longest) const;

@@ -17,7 +17,7 @@ struct Login {
     std::vector<std::uint8_t> fingerprint; // of the credentials; empty: none
 };
 
-// Opens the identity's password. key: null when the service has none.
-Result<Login> login_for(const rules::Identity& identity, const queue::Keyring* key);
+// Opens the identity's password. keys: null when the service has none.
+Result<Login> login_for(const rules::Identity& identity, const queue::Keyring* keys);
 
 } // namespace mailroom

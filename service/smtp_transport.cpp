@@ -42,8 +42,8 @@ bool came_further(const Delivery& in_lock_step, const Delivery& pipelined)
 } // namespace
 
 SmtpTransport::SmtpTransport(boost::asio::any_io_executor executor, Connections::Options options,
-                             const queue::Keyring* key)
-    : connections_(std::move(executor), std::move(options)), key_(key)
+                             const queue::Keyring* keys)
+    : connections_(std::move(executor), std::move(options)), keys_(keys)
 {}
 
 struct SmtpTransport::BegunBySmtp final : Begun {
@@ -80,7 +80,7 @@ boost::asio::awaitable<Delivery> SmtpTransport::submit(smtp::Connection& connect
         const auto next = goes_on ? parcel.next() : std::nullopt;
         if (!next)
             return std::nullopt;
-        Result<Login> other = login_for(next->identity, key_);
+        Result<Login> other = login_for(next->identity, keys_);
         if (!other || !Connections::are_one(*other, login))
             return std::nullopt;
         next_login = *std::move(other);
@@ -102,7 +102,7 @@ boost::asio::awaitable<Delivery> SmtpTransport::deliver(const Parcel& parcel)
         connection = std::move(mine.connection);
         connection->pipeline(connections_.pipelining_for(*login)); // it may have turned out meanwhile what is too much
     } else {
-        Result<Login> found = login_for(parcel.identity, key_);
+        Result<Login> found = login_for(parcel.identity, keys_);
         if (!found)
             co_return without_login(found.error().text);
         login = *std::move(found);

@@ -14,8 +14,8 @@ namespace mailroom {
 
 class SmtpTransport final : public Transport {
 public:
-    // key: null when the service has none; then nothing that needs a password comes here.
-    SmtpTransport(boost::asio::any_io_executor executor, Connections::Options options, const queue::Keyring* key);
+    // keys: null when the service has none; then nothing that needs a password comes here.
+    SmtpTransport(boost::asio::any_io_executor executor, Connections::Options options, const queue::Keyring* keys);
 
     void reload(Connections::Options options) { connections_.reload(std::move(options)); }
 
@@ -34,7 +34,7 @@ private:
                                             std::optional<Login>& next_login);
 
     Connections connections_;
-    const queue::Keyring* key_;
+    const queue::Keyring* keys_;
     std::map<smtp::Connection*, const Progress*> sending_;
     bool stopping_ = false;
 };

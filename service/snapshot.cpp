@@ -30,21 +30,21 @@ const SealedSecret& password_of(const Owner& owner, const MailSettings& settings
 }
 
 // By a key that this service does not have: their mail waits for it and does not stand in the way of others'.
-void find_sealed_otherwise(rules::Knowledge& knowledge, const MailSettings& settings, const queue::Keyring& key)
+void find_sealed_otherwise(rules::Knowledge& knowledge, const MailSettings& settings, const queue::Keyring& keys)
 {
     for (const Owner& owner : owners_with_password(settings)) {
         std::string id = queue::key_of(password_of(owner, settings));
-        if (!id.empty() && key.find(id) == nullptr)
+        if (!id.empty() && keys.find(id) == nullptr)
             knowledge.sealed_otherwise.emplace(owner, std::move(id));
     }
 }
 
-void find_paused(Snapshot& snapshot, const queue::StoredSettings& stored, const queue::Keyring& key)
+void find_paused(Snapshot& snapshot, const queue::StoredSettings& stored, const queue::Keyring& keys)
 {
     if (stored.logins.empty())
         return;
     for (const Owner& owner : owners_with_password(stored.settings)) {
-        const auto login = login_of(owner, stored.settings, key);
+        const auto login = login_of(owner, stored.settings, keys);
         const auto refused = std::ranges::find_if(
             stored.logins, [&](const auto& known) { return login && known.fingerprint == login->fingerprint; });
         if (refused == stored.logins.end())
@@ -103,7 +103,7 @@ void read_agents(rules::Knowledge& knowledge, const queue::StoredSettings& store
 
 } // namespace
 
-std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::Keyring& key)
+std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::Keyring& keys)
 {
     const bool is_general = owner.kind == Owner::Kind::general;
     if (!is_general && !settings.users.contains(owner.id))
@@ -113,20 +113,20 @@ std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& setti
                                      : rules::sender_of(settings.users.at(owner.id), Mode::smtp, settings.general);
     if (sender.password == nullptr || sender.server == nullptr)
         return std::nullopt;
-    const auto password = key.open(*sender.password, queue::password_place(owner));
+    const auto password = keys.open(*sender.password, queue::password_place(owner));
     if (!password)
         return std::nullopt;
     const std::string host(trimmed(sender.server->host));
-    return OwnedLogin{owner, host, sender.account, key.fingerprint(*sender.password, host, sender.account, *password)};
+    return OwnedLogin{owner, host, sender.account, keys.fingerprint(*sender.password, host, sender.account, *password)};
 }
 
-std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, const queue::Keyring* key)
+std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, const queue::Keyring* keys)
 {
     auto snapshot = std::make_shared<Snapshot>();
-    snapshot->knowledge.key_missing = key == nullptr;
-    if (key != nullptr) {
-        find_sealed_otherwise(snapshot->knowledge, stored.settings, *key);
-        find_paused(*snapshot, stored, *key);
+    snapshot->knowledge.key_missing = keys == nullptr;
+    if (keys != nullptr) {
+        find_sealed_otherwise(snapshot->knowledge, stored.settings, *keys);
+        find_paused(*snapshot, stored, *keys);
     }
     for (const auto& sender : stored.senders) {
         const auto mode = mode_from(sender.mode);

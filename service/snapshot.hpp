@@ -21,8 +21,8 @@ struct Snapshot {
     std::vector<queue::RefusedSender> refused_senders;
 };
 
-// key: null when the service has none.
-std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, const queue::Keyring* key);
+// keys: null when the service has none.
+std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, const queue::Keyring* keys);
 
 // An owner's login as it would be used with SMTP, whatever the owner's present mode; none: no password, or it does not
 // open.
@@ -32,6 +32,6 @@ struct OwnedLogin {
     std::string account;
     std::vector<std::uint8_t> fingerprint;
 };
-std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::Keyring& key);
+std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::Keyring& keys);
 
 } // namespace mailroom

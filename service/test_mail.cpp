@@ -210,14 +210,14 @@ std::optional<SealedSecret>& password_in(MailSettings& settings, const Owner& ow
 }
 
 bool is_stored(const Secret& typed, const std::optional<SealedSecret>& stored, const Owner& owner,
-               const queue::Keyring& key)
+               const queue::Keyring& keys)
 {
-    const auto opened = stored ? key.open(*stored, queue::password_place(owner)) : Result<Secret>(Error{});
+    const auto opened = stored ? keys.open(*stored, queue::password_place(owner)) : Result<Secret>(Error{});
     return opened && opened->reveal() == typed.reveal();
 }
 
 // The stored secret goes only to whom it was stored for; what was typed goes in its place. True: it is the stored one.
-Result<bool> put_password(Screen& screen, const Order& order, const Owner& owner, Mode mode, const queue::Keyring* key)
+Result<bool> put_password(Screen& screen, const Order& order, const Owner& owner, Mode mode, const queue::Keyring* keys)
 {
     MailSettings& shown = screen.shown.settings;
     const auto now = sender_in(shown, owner);
@@ -228,11 +228,11 @@ Result<bool> put_password(Screen& screen, const Order& order, const Owner& owner
     const auto stored = before ? password_in(screen.stored, owner) : std::nullopt;
     auto& password = password_in(shown, owner);
     if (order.password) {
-        if (key == nullptr)
+        if (keys == nullptr)
             return Error{"there is no key to seal the password with: make one with `mailroom config new-key FILE` and "
                          "name it in [secrets] key_file"};
-        const bool is_the_same = same && is_stored(*order.password, stored, owner, *key);
-        password = is_the_same ? stored : key->newest().seal(*order.password, queue::password_place(owner));
+        const bool is_the_same = same && is_stored(*order.password, stored, owner, *keys);
+        password = is_the_same ? stored : keys->newest().seal(*order.password, queue::password_place(owner));
         return is_the_same;
     }
     if (stored && !same)
@@ -262,7 +262,7 @@ pg::DbResult<Screen> read_screen(pg::Connection& connection, const Order& order)
     }
 }
 
-Result<Plan> plan(const Order& order, Screen screen, const queue::Keyring* key)
+Result<Plan> plan(const Order& order, Screen screen, const queue::Keyring* keys)
 {
     const auto posting = posting_of(order, screen.shown.settings);
     if (!posting)
@@ -273,12 +273,12 @@ Result<Plan> plan(const Order& order, Screen screen, const queue::Keyring* key)
     const Mode mode = mode_of(posting->facts, screen.shown.settings);
     bool counts = are_the_same(screen.stored, screen.shown.settings);
     if (const auto owner = owner_of(posting->facts)) {
-        const auto is_stored_one = put_password(screen, order, *owner, mode, key);
+        const auto is_stored_one = put_password(screen, order, *owner, mode, keys);
         if (!is_stored_one)
             return is_stored_one.error();
         counts = counts && *is_stored_one;
     }
-    auto snapshot = make_snapshot(std::move(screen.shown), key);
+    auto snapshot = make_snapshot(std::move(screen.shown), keys);
     rules::Knowledge knowledge = snapshot->knowledge; // a test is the probe of what is paused
     knowledge.refused_logins.clear();
     knowledge.refused_pairs.clear();

@@ -59,15 +59,15 @@ struct Plan {
     rules::Decision decision;
 };
 
-// Who would send it. Pure. key: null where there is none. Error: what the presser must give first.
-Result<Plan> plan(const Order& order, Screen screen, const queue::Keyring* key);
+// Who would send it. Pure. keys: null where there is none. Error: what the presser must give first.
+Result<Plan> plan(const Order& order, Screen screen, const queue::Keyring* keys);
 
 struct Means {
     std::shared_ptr<const tls::ClientContext> authorities; // null: servers without TLS only
     smtp::ClientName client_name;
     std::string domain;              // of the Message-ID
     pg::Source database;             // of large attachments, which a test has not
-    const queue::Keyring* key;       // null: none
+    const queue::Keyring* keys;      // null: none
     Safety safety;                   // of the settings file: a test system's test e-mails go no further either
     std::chrono::milliseconds limit; // of all that it does
 };
@@ -88,6 +88,6 @@ struct Status {
 };
 // Sets the status of account and pair where the test counts, and records it.
 Result<Status> settle(pg::Connection& connection, const Plan& plan, const Sent* sent, const Report& report,
-                      const queue::Keyring* key);
+                      const queue::Keyring* keys);
 
 } // namespace mailroom::test_mail

@@ -37,9 +37,9 @@ pg::DbResult<bool> set_good(pg::Connection& connection, const rules::Identity& i
 }
 
 Result<Status> status_after(pg::Connection& connection, const rules::Identity& identity, const Delivery& delivery,
-                            const queue::Keyring* key)
+                            const queue::Keyring* keys)
 {
-    const Result<Login> login = login_for(identity, key);
+    const Result<Login> login = login_for(identity, keys);
     if (!login)
         return Status{};
     if (delivery.outcome.verdict == Verdict::accepted) {
@@ -136,11 +136,11 @@ Report report_of(const Plan& plan, const Sent* sent, const std::string& domain)
 }
 
 Result<Status> settle(pg::Connection& connection, const Plan& plan, const Sent* sent, const Report& report,
-                      const queue::Keyring* key)
+                      const queue::Keyring* keys)
 {
     Status status{"the values are not the stored ones: no status changes"};
     if (plan.counts && sent != nullptr) {
-        auto after = status_after(connection, *plan.decision.identity(), sent->delivery, key);
+        auto after = status_after(connection, *plan.decision.identity(), sent->delivery, keys);
         if (!after)
             return after;
         status = *std::move(after);

@@ -123,7 +123,7 @@ Sent send(const Plan& plan, const Means& means)
     {
         const Connections::Options options{means.authorities,       means.client_name,       timeouts_of(means.limit),
                                            std::chrono::seconds(1), smtp::Pipelining::never, &sent.trace};
-        SmtpTransport transport(io->get_executor(), options, means.key);
+        SmtpTransport transport(io->get_executor(), options, means.keys);
         SafeTransport safe(transport, means.safety);
         Attempt attempt{safe, errand, {}, false, false};
         asio::steady_timer limit(*io, end);

@@ -447,23 +447,6 @@ BEGIN
     RETURN advice;
 END $$;
 
-CREATE OR REPLACE FUNCTION mailroom.store_password(owner_id integer, account text, sealed bytea) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
-#variable_conflict use_variable
-BEGIN
-    PERFORM because('{"account": "stored with the password"}');
-    IF owner_id IS NULL THEN
-        UPDATE general g SET password = sealed, account = store_password.account;
-    ELSE
-        UPDATE users u SET password = sealed, account = store_password.account WHERE u.id = owner_id;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no user with the id %s', owner_id);
-        END IF;
-    END IF;
-    PERFORM because('{}');
-    PERFORM forget_refusals(btrim(store_password.account));
-END $$;
-
 -- Deletes a User, Row or Model. What waits for it would be held, so this is refused, with how many, unless options has "hold": true. Also "if_version".
 CREATE FUNCTION mailroom.delete_owner(of_kind text, of_code text, options jsonb) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE

@@ -24,17 +24,22 @@ $$;
 UPDATE mailroom.installation
    SET key_id = (SELECT mailroom.key_of(s) FROM mailroom.sealed_secrets() s GROUP BY 1 ORDER BY count(*) DESC LIMIT 1);
 
+-- NULL: any key at all.
 CREATE FUNCTION mailroom.has_key(one mailroom.dispatcher, id text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-    SELECT coalesce(id = ANY (one.key_ids || one.key_id), false)
+    SELECT one.key_id IS NOT NULL AND (id IS NULL OR id = ANY (one.key_ids || one.key_id))
 $$;
 
--- Refuses a key that a living dispatcher could not open a secret with. One without any key minds none: it leaves all mail to the others.
+-- The dispatchers that live and have this key, or have others only (one without any leaves all mail to the others); NULL: none.
+CREATE FUNCTION mailroom.who_has(key text, has boolean) RETURNS text LANGUAGE sql STABLE SET search_path = mailroom, pg_temp AS $$
+    SELECT string_agg(format('%s (pid %s)', d.host, d.pid), ', ' ORDER BY d.host, d.pid)
+      FROM dispatcher d WHERE d.beat_at + d.lease > clock_timestamp() AND d.key_id IS NOT NULL AND has_key(d, key) = has
+$$;
+
+-- Refuses a key that a living dispatcher could not open a secret with.
 CREATE FUNCTION mailroom.check_key(id text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
-    lacking text;
+    lacking constant text := who_has(id, false);
 BEGIN
-    SELECT string_agg(format('%s (pid %s)', d.host, d.pid), ', ' ORDER BY d.host, d.pid) INTO lacking
-      FROM dispatcher d WHERE d.beat_at + d.lease > clock_timestamp() AND d.key_id IS NOT NULL AND NOT has_key(d, check_key.id);
     IF lacking IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'MR008', MESSAGE = format('the key %s is not there on: %s', id, lacking),
             HINT = 'give each dispatcher the same key file and restart it; mailroom key list shows who has which';
@@ -72,16 +77,13 @@ BEGIN
     PERFORM because('{}');
     PERFORM forget_refusals(btrim(store_password.account)); -- which locks the installation, as the last of all
     SELECT i.key_id INTO sealing FROM installation i;
-    IF sealing IS DISTINCT FROM key_of(sealed) THEN
-        SELECT string_agg(format('%s (pid %s)', d.host, d.pid), ', ' ORDER BY d.host, d.pid) INTO holders
-          FROM dispatcher d WHERE d.beat_at + d.lease > clock_timestamp() AND has_key(d, sealing);
-        IF holders IS NOT NULL THEN
-            RAISE EXCEPTION USING ERRCODE = 'MR008',
-                MESSAGE = format('passwords are sealed with the key %s, which is there on: %s; not with %s', sealing, holders, key_of(sealed)),
-                HINT = 'enter it again where the key file holds that key (mailroom key list)';
-        END IF;
-        PERFORM seal_with(key_of(sealed));
+    holders := CASE WHEN sealing <> key_of(sealed) THEN who_has(sealing, true) END;
+    IF holders IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'MR008',
+            MESSAGE = format('passwords are sealed with the key %s, which is there on: %s; not with %s', sealing, holders, key_of(sealed)),
+            HINT = 'enter it again where the key file holds that key (mailroom key list)';
     END IF;
+    PERFORM seal_with(key_of(sealed));
     UPDATE place p SET release_before = clock_timestamp() WHERE p.reason = 'key_missing'; -- it may have waited for this one
 END $$;
 

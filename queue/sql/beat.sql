@@ -3,8 +3,8 @@
 UPDATE mailroom.dispatcher
    SET beating_since = CASE WHEN beat_at + lease < clock_timestamp() THEN clock_timestamp() ELSE beating_since END,
        beat_at = clock_timestamp(), wants_wake = $2::boolean
+  FROM mailroom.installation i
  WHERE id = $1::bigint
-RETURNING (SELECT name FROM mailroom.installation), (SELECT settings_version FROM mailroom.installation),
-          NOT coalesce((SELECT mailroom.has_key(dispatcher, i.key_id) FROM mailroom.installation i WHERE i.key_id IS NOT NULL), key_id IS NOT NULL)
-          AND EXISTS (SELECT FROM mailroom.dispatcher d, mailroom.installation i
-                       WHERE d.beat_at + d.lease > clock_timestamp() AND d.key_id IS NOT NULL AND (i.key_id IS NULL OR mailroom.has_key(d, i.key_id))) AS key_is_elsewhere
+RETURNING i.name, i.settings_version,
+          NOT mailroom.has_key(dispatcher, i.key_id)
+          AND EXISTS (SELECT FROM mailroom.dispatcher d WHERE d.beat_at + d.lease > clock_timestamp() AND mailroom.has_key(d, i.key_id)) AS key_is_elsewhere

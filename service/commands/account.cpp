@@ -146,10 +146,10 @@ int account_password(const Options& options, const Target& target)
     const auto file = settings(options);
     if (!file)
         return complain(options, file.error().text, Exit::usage);
-    const auto key = host::sealing_key(*file);
-    if (!key)
-        return complain(options, key.error().text);
-    if (!*key)
+    const auto keys = host::keyring(*file);
+    if (!keys)
+        return complain(options, keys.error().text);
+    if (!*keys)
         return complain(options, "there is no key to seal the password with: make one with `mailroom config new-key "
                                  "FILE` and name it in [secrets] key_file");
     auto connection = connect(options);
@@ -169,9 +169,9 @@ int account_password(const Options& options, const Target& target)
         return complain(options, password.error().text, Exit::usage);
     // That which all have. None was chosen yet: a newer one may be on its way to the others. Not here: it is lost.
     const std::string& id = found->stored.key_id;
-    const queue::SealingKey* const chosen = id.empty() ? &(*key)->oldest() : (*key)->find(id);
+    const queue::SealingKey* const chosen = id.empty() ? &(*keys)->oldest() : (*keys)->find(id);
     const SealedSecret sealed =
-        (chosen != nullptr ? *chosen : (*key)->newest()).seal(*password, queue::password_place(found->owner));
+        (chosen != nullptr ? *chosen : (*keys)->newest()).seal(*password, queue::password_place(found->owner));
     pg::Params params;
     if (found->owner.kind == Owner::Kind::general)
         params.null();

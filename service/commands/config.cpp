@@ -25,7 +25,7 @@ std::string check_words(const doctor::Finding& finding)
 std::vector<std::string> problems_around(const ServiceFile& file, const Options& options)
 {
     const std::string& database = options.database.empty() ? file.database.connection : options.database;
-    doctor::Findings findings{doctor::about_key(host::sealing_key(file)),
+    doctor::Findings findings{doctor::about_key(host::keyring(file)),
                               doctor::about_authorities(file, tls::ClientContext::make(file.tls.ca_file))};
     const auto append = [&findings](doctor::Findings more) { std::ranges::move(more, std::back_inserter(findings)); };
     append(doctor::examine_log(file.log));
@@ -77,15 +77,15 @@ int config_check(const Options& options)
 
 int config_new_key(const Options& options, const std::string& path)
 {
-    const auto key = queue::Keyring::create(path);
-    if (!key)
-        return complain(options, key.error().text);
+    const auto keys = queue::Keyring::create(path);
+    if (!keys)
+        return complain(options, keys.error().text);
     if (options.output == Output::json)
-        print_json({{"file", path}, {"key_id", key->newest().id()}});
+        print_json({{"file", path}, {"key_id", keys->newest().id()}});
     else
         fmt::print("wrote a new key to {} (id {}). Passwords sealed with it cannot be read without it: keep a copy in "
                    "a safe place\n",
-                   path, key->newest().id());
+                   path, keys->newest().id());
     return Exit::ok;
 }
 

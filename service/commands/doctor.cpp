@@ -100,7 +100,7 @@ private:
 struct Patient {
     const ServiceFile& file;
     const Examination& wanted;
-    const queue::Keyring* key;             // null: none
+    const queue::Keyring* keys;            // null: none
     const tls::ClientContext* authorities; // null: none
 };
 
@@ -141,7 +141,7 @@ std::string pause(pg::Connection& connection, const Account& account, const mail
 
 void examine_accounts(Report& report, Link& link, const Patient& patient, const Snapshot& snapshot)
 {
-    const Accounts found = smtp_accounts(snapshot, patient.key, patient.wanted.accounts);
+    const Accounts found = smtp_accounts(snapshot, patient.keys, patient.wanted.accounts);
     report.add(found.findings);
     std::set<std::string> names;
     for (const auto& account : found.accounts)
@@ -168,7 +168,7 @@ void examine_queue(Report& report, Link& link, const Patient& patient)
         report.skip({"dispatchers", "queue", "holds", "accounts", "generations"}, facts.error().text);
     } else {
         report.add(
-            about_queue(*facts, patient.key != nullptr ? fmt::format("{}", fmt::join(patient.key->ids(), " ")) : ""));
+            about_queue(*facts, patient.keys != nullptr ? fmt::format("{}", fmt::join(patient.keys->ids(), " ")) : ""));
     }
     examine_upkeep(report, link);
     auto stored = queue::load_settings(link.get());
@@ -176,9 +176,9 @@ void examine_queue(Report& report, Link& link, const Patient& patient)
         report.skip({"secrets", "servers", "logins"}, explained("reading the mail settings", stored.error()).text);
         return;
     }
-    const auto snapshot = make_snapshot(*std::move(stored), patient.key);
+    const auto snapshot = make_snapshot(*std::move(stored), patient.keys);
     const json::value nothing_known = json::object{{"dispatchers", json::array()}};
-    report.add(about_secrets(snapshot->settings, patient.key, facts ? *facts : nothing_known));
+    report.add(about_secrets(snapshot->settings, patient.keys, facts ? *facts : nothing_known));
     examine_accounts(report, link, patient, *snapshot);
 }
 
@@ -222,8 +222,8 @@ int doctor(const Options& options, const Examination& examination)
         report.end();
         return Exit::usage;
     }
-    const auto key = host::sealing_key(*file);
-    report.add(about_key(key));
+    const auto keys = host::keyring(*file);
+    report.add(about_key(keys));
     report.add(about_safety(file->safety));
     const auto authorities = tls::ClientContext::make(file->tls.ca_file);
     report.add(about_authorities(*file, authorities));
@@ -232,8 +232,8 @@ int doctor(const Options& options, const Examination& examination)
     report.add(examine_journal(*file, daemon));
     report.add(examine_space(file->log));
     report.add(about_own_clock(host::clock_is_kept()));
-    const queue::Keyring* const sealing = key && *key ? &**key : nullptr;
-    examine_database(report, options, {*file, examination, sealing, authorities ? &*authorities : nullptr});
+    const queue::Keyring* const ring = keys && *keys ? &**keys : nullptr;
+    examine_database(report, options, {*file, examination, ring, authorities ? &*authorities : nullptr});
     report.end();
     return report.is_well() ? Exit::ok : Exit::failed;
 }

@@ -135,15 +135,15 @@ Result<Live> load_live(const Options& options, pg::Connection& connection)
     auto stored = queue::load_settings(connection);
     if (!stored)
         return explained("reading the mail settings", stored.error());
-    std::optional<queue::Keyring> key;
+    std::optional<queue::Keyring> keys;
     if (const auto file = settings(options)) {
-        if (auto found = host::sealing_key(*file))
-            key = *std::move(found);
+        if (auto found = host::keyring(*file))
+            keys = *std::move(found);
     }
     Live live;
-    live.snapshot = make_snapshot(*std::move(stored), key ? &*key : nullptr);
+    live.snapshot = make_snapshot(*std::move(stored), keys ? &*keys : nullptr);
     live.knowledge = live.snapshot->knowledge;
-    if (!key)
+    if (!keys)
         name_refused_owners(live);
     return live;
 }

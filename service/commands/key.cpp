@@ -10,8 +10,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <functional>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace mailroom::commands {
 namespace {
@@ -19,7 +22,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t secrets_per_call = 100; // ours
-constexpr std::string_view of_sign_in = " (sign-in)";
 
 // The key file and what it holds.
 struct Keys {
@@ -45,12 +47,20 @@ Result<Keys> open_keys(const Options& options, const std::string& named)
     return Keys{std::move(path), *std::move(ring)};
 }
 
-Result<json::value> known_keys(pg::Connection& connection)
+// Acts on the file and on what the database knows of keys.
+int with_known_keys(const Options& options, const std::string& path,
+                    const std::function<int(Keys& keys, const json::value& known)>& act)
 {
-    auto known = query_json(connection, "keys");
+    auto keys = open_keys(options, path);
+    if (!keys)
+        return complain(options, keys.error().text);
+    auto connection = connect(options);
+    if (!connection)
+        return complain(options, connection.error());
+    const auto known = query_json(*connection, "keys");
     if (!known)
-        return Error{"reading which keys are used: " + known.error().text};
-    return known;
+        return complain(options, "reading which keys are used: " + known.error().text);
+    return act(*keys, *known);
 }
 
 std::int64_t sealed_with(const json::value& known, std::string_view id)
@@ -69,6 +79,49 @@ std::int64_t dispatchers_with(const json::value& known, std::string_view id)
     return std::ranges::count_if(known.at("dispatchers").as_array(), [&](const auto& one) { return has(one, id); });
 }
 
+// Of the file, and whatever else the database or a dispatcher names.
+std::set<std::string> ids_of(const Keys& keys, const json::value& known)
+{
+    std::set<std::string> ids;
+    for (const auto& id : keys.ring.ids())
+        ids.insert(id);
+    if (const std::string seals = text_at(known, "seals"); !seals.empty())
+        ids.insert(seals);
+    for (const auto& [id, count] : known.at("secrets").as_object())
+        ids.emplace(id);
+    for (const auto& dispatcher : known.at("dispatchers").as_array())
+        for (const auto& id : dispatcher.at("key_ids").as_array())
+            ids.emplace(id.as_string());
+    return ids;
+}
+
+void print_as_json(const Keys& keys, const json::value& known)
+{
+    json::array list;
+    for (const auto& id : ids_of(keys, known))
+        list.push_back({{"id", id},
+                        {"in_file", keys.ring.find(id) != nullptr},
+                        {"seals", id == text_at(known, "seals")},
+                        {"secrets", sealed_with(known, id)},
+                        {"dispatchers", dispatchers_with(known, id)}});
+    print_json({{"file", keys.path}, {"keys", std::move(list)}, {"dispatchers", known.at("dispatchers")}});
+}
+
+void print_as_table(const Keys& keys, const json::value& known)
+{
+    const auto alive = known.at("dispatchers").as_array().size();
+    fmt::print("{:<18} {:>7} {:>11}\n", "KEY", "SECRETS", "DISPATCHERS");
+    for (const auto& id : ids_of(keys, known)) {
+        std::vector<std::string> remarks;
+        if (id == text_at(known, "seals"))
+            remarks.emplace_back("seals what is new");
+        if (keys.ring.find(id) == nullptr)
+            remarks.push_back("not in " + keys.path);
+        fmt::print("{:<18} {:>7} {:>11}  {}\n", id, sealed_with(known, id),
+                   fmt::format("{} of {}", dispatchers_with(known, id), alive), fmt::join(remarks, ", "));
+    }
+}
+
 // ---- sealing anew
 
 std::string hexadecimal(const std::vector<std::uint8_t>& octets)
@@ -79,7 +132,7 @@ std::string hexadecimal(const std::vector<std::uint8_t>& octets)
 struct StoredSecret {
     Owner owner;
     std::string name; // general, user ANNA
-    const char* column;
+    bool is_password; // otherwise the token of a sign-in
     const SealedSecret* sealed;
 };
 
@@ -88,9 +141,9 @@ std::vector<StoredSecret> secrets_of(const MailSettings& settings)
     std::vector<StoredSecret> secrets;
     const auto add = [&](Owner owner, const std::string& name, const auto& account) {
         if (account.password)
-            secrets.push_back({owner, name, "password", &*account.password});
+            secrets.push_back({owner, name, true, &*account.password});
         if (account.token)
-            secrets.push_back({owner, name, "token", &*account.token});
+            secrets.push_back({owner, name, false, &*account.token});
     };
     add(Owner::general(), "general", settings.general);
     for (const auto& [id, user] : settings.users)
@@ -102,26 +155,32 @@ std::vector<StoredSecret> secrets_of(const MailSettings& settings)
 Result<json::object> sealed_anew(const StoredSecret& secret, const MailSettings& settings, const queue::Keyring& ring,
                                  const queue::SealingKey& key)
 {
-    const bool is_password = std::string_view(secret.column) == "password";
-    const std::string place = is_password ? queue::password_place(secret.owner) : queue::token_place(secret.owner);
+    const std::string place =
+        secret.is_password ? queue::password_place(secret.owner) : queue::token_place(secret.owner);
     const auto opened = ring.open(*secret.sealed, place);
     if (!opened)
         return opened.error();
-    json::object object{{"column", secret.column},
+    json::object object{{"column", secret.is_password ? "password" : "token"},
                         {"old", hexadecimal(*secret.sealed)},
                         {"new", hexadecimal(key.seal(*opened, place))}};
     if (secret.owner.kind == Owner::Kind::user)
         object["user"] = secret.owner.id;
-    if (const auto login = is_password ? login_of(secret.owner, settings, ring) : std::nullopt) {
+    if (const auto login = secret.is_password ? login_of(secret.owner, settings, ring) : std::nullopt) {
         object["old_login"] = hexadecimal(login->fingerprint);
         object["new_login"] = hexadecimal(key.fingerprint(login->host, login->account, *opened));
     }
     return object;
 }
 
+struct Unopened {
+    std::string name;
+    bool is_password;
+    std::string why;
+};
+
 struct Rotated {
     std::int64_t sealed = 0;
-    std::map<std::string, std::string> unopened; // why, by whose it is
+    std::vector<Unopened> unopened;
 };
 
 // One pass over all that is sealed otherwise.
@@ -146,9 +205,7 @@ Result<Rotated> seal_all_with(pg::Connection& connection, const queue::Keyring& 
             continue;
         auto anew = sealed_anew(secret, stored->settings, ring, key);
         if (!anew) {
-            rotated.unopened.emplace(secret.name +
-                                         std::string(secret.column == std::string_view("token") ? of_sign_in : ""),
-                                     anew.error().text);
+            rotated.unopened.push_back({secret.name, secret.is_password, anew.error().text});
             continue;
         }
         batch.emplace_back(*std::move(anew));
@@ -183,45 +240,10 @@ Result<Rotated> rotate(pg::Connection& connection, const queue::Keyring& ring, c
 
 int key_list(const Options& options, const std::string& path)
 {
-    const auto keys = open_keys(options, path);
-    if (!keys)
-        return complain(options, keys.error().text);
-    auto connection = connect(options);
-    if (!connection)
-        return complain(options, connection.error());
-    const auto known = known_keys(*connection);
-    if (!known)
-        return complain(options, known.error().text);
-    const std::string seals = text_at(*known, "seals");
-    std::set<std::string> ids;
-    for (const auto& id : keys->ring.ids())
-        ids.insert(id);
-    if (!seals.empty())
-        ids.insert(seals);
-    for (const auto& [id, count] : known->at("secrets").as_object())
-        ids.emplace(id);
-    for (const auto& dispatcher : known->at("dispatchers").as_array())
-        for (const auto& id : dispatcher.at("key_ids").as_array())
-            ids.emplace(id.as_string());
-    const auto alive = static_cast<std::int64_t>(known->at("dispatchers").as_array().size());
-    if (options.output == Output::json) {
-        json::array list;
-        for (const auto& id : ids)
-            list.push_back({{"id", id},
-                            {"in_file", keys->ring.find(id) != nullptr},
-                            {"seals", id == seals},
-                            {"secrets", sealed_with(*known, id)},
-                            {"dispatchers", dispatchers_with(*known, id)}});
-        print_json({{"file", keys->path}, {"keys", list}, {"dispatchers", known->at("dispatchers")}});
+    return with_known_keys(options, path, [&](const Keys& keys, const json::value& known) {
+        options.output == Output::json ? print_as_json(keys, known) : print_as_table(keys, known);
         return Exit::ok;
-    }
-    fmt::print("{:<18} {:>7} {:>11}  {}\n", "KEY", "SECRETS", "DISPATCHERS", "");
-    for (const auto& id : ids)
-        fmt::print("{:<18} {:>7} {:>11}  {}{}\n", id, sealed_with(*known, id),
-                   fmt::format("{} of {}", dispatchers_with(*known, id), alive), id == seals ? "seals what is new" : "",
-                   keys->ring.find(id) == nullptr ? fmt::format("{}not in {}", id == seals ? ", " : "", keys->path)
-                                                  : "");
-    return Exit::ok;
+    });
 }
 
 int key_add(const Options& options, const std::string& path)
@@ -262,17 +284,18 @@ int key_rotate(const Options& options, const std::string& path, const std::strin
     if (!rotated)
         return complain(options, rotated.error().text + "; the rest stays sealed as it was: run this again");
     if (options.output == Output::json) {
-        json::object unopened;
-        for (const auto& [name, why] : rotated->unopened)
-            unopened.emplace(name, why);
+        json::array unopened;
+        for (const auto& one : rotated->unopened)
+            unopened.push_back(
+                {{"owner", one.name}, {"secret", one.is_password ? "password" : "token"}, {"why", one.why}});
         print_json({{"key_id", key->id()}, {"sealed", rotated->sealed}, {"unopened", unopened}});
     } else {
         fmt::print("sealed {} with the key {}\n", count_of(rotated->sealed, "secret"), key->id());
     }
-    for (const auto& [name, why] : rotated->unopened)
-        fmt::print(stderr, "mailroom: {}: {}; it stays as it is: {}\n", name, why,
-                   name.ends_with(of_sign_in) ? "sign in again"
-                                              : fmt::format("enter it again (mailroom account password {})", name));
+    for (const auto& one : rotated->unopened)
+        fmt::print(stderr, "mailroom: {}: {}; it stays as it is: {}\n", one.name, one.why,
+                   one.is_password ? fmt::format("enter it again (mailroom account password {})", one.name)
+                                   : "sign in again");
     if (!rotated->unopened.empty())
         return Exit::failed;
     if (options.output == Output::text && keys->ring.ids().size() > 1)
@@ -284,28 +307,22 @@ int key_rotate(const Options& options, const std::string& path, const std::strin
 
 int key_drop(const Options& options, const std::string& path, const std::string& id)
 {
-    auto keys = open_keys(options, path);
-    if (!keys)
-        return complain(options, keys.error().text);
-    auto connection = connect(options);
-    if (!connection)
-        return complain(options, connection.error());
-    const auto known = known_keys(*connection);
-    if (!known)
-        return complain(options, known.error().text);
-    if (const auto sealed = sealed_with(*known, id); sealed > 0)
-        return complain(options, fmt::format("{} still {} sealed with the key {}: first `mailroom key rotate`",
-                                             count_of(sealed, "secret"), sealed == 1 ? "is" : "are", id));
-    if (text_at(*known, "seals") == id)
-        return complain(options, fmt::format("what is new is sealed with the key {}: first `mailroom key rotate`", id));
-    if (const auto dropped = keys->ring.drop_key(keys->path, id); !dropped)
-        return complain(options, dropped.error().text);
-    if (options.output == Output::json)
-        print_json({{"file", keys->path}, {"dropped", id}});
-    else
-        fmt::print("dropped the key {} from {}; do the same on every machine. Older backups need it still\n", id,
-                   keys->path);
-    return Exit::ok;
+    return with_known_keys(options, path, [&](Keys& keys, const json::value& known) -> int {
+        if (const auto sealed = sealed_with(known, id); sealed > 0)
+            return complain(options, fmt::format("{} still {} sealed with the key {}: first `mailroom key rotate`",
+                                                 count_of(sealed, "secret"), sealed == 1 ? "is" : "are", id));
+        if (text_at(known, "seals") == id)
+            return complain(options,
+                            fmt::format("what is new is sealed with the key {}: first `mailroom key rotate`", id));
+        if (const auto dropped = keys.ring.drop_key(keys.path, id); !dropped)
+            return complain(options, dropped.error().text);
+        if (options.output == Output::json)
+            print_json({{"file", keys.path}, {"dropped", id}});
+        else
+            fmt::print("dropped the key {} from {}; do the same on every machine. Older backups need it still\n", id,
+                       keys.path);
+        return Exit::ok;
+    });
 }
 
 } // namespace mailroom::commands

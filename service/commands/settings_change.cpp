@@ -93,13 +93,13 @@ pg::DbResult<Tried> try_and_undo(pg::Connection& connection, const SettingsChang
 // Which logins are paused is known only with the key: without it they are as good as any.
 std::vector<rules::Difference> differences_of(const Options& options, Tried tried)
 {
-    std::optional<queue::Keyring> key;
+    std::optional<queue::Keyring> keys;
     if (const auto file = settings(options)) {
-        if (auto found = host::sealing_key(*file))
-            key = *std::move(found);
+        if (auto found = host::keyring(*file))
+            keys = *std::move(found);
     }
-    const auto before = make_snapshot(std::move(tried.before), key ? &*key : nullptr);
-    const auto after = make_snapshot(std::move(tried.after), key ? &*key : nullptr);
+    const auto before = make_snapshot(std::move(tried.before), keys ? &*keys : nullptr);
+    const auto after = make_snapshot(std::move(tried.after), keys ? &*keys : nullptr);
     rules::Knowledge known_before = before->knowledge;
     rules::Knowledge known_after = after->knowledge;
     known_before.key_missing = known_after.key_missing = false; // the daemons' matter

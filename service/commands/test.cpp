@@ -72,9 +72,9 @@ int test_send(const Options& options, const Testing& testing)
     const auto file = settings(options);
     if (!file)
         return complain(options, file.error().text, Exit::usage);
-    const auto key = host::sealing_key(*file);
-    if (!key)
-        return complain(options, key.error().text);
+    const auto keys = host::keyring(*file);
+    if (!keys)
+        return complain(options, keys.error().text);
     if (testing.types_password) {
         auto password = host::read_password("Password for the test: ");
         if (!password)
@@ -88,8 +88,8 @@ int test_send(const Options& options, const Testing& testing)
     auto screen = test_mail::read_screen(*connection, *order);
     if (!screen)
         return complain(options, explained("reading the settings as on the screen", screen.error()).text);
-    const queue::Keyring* const sealing = *key ? &**key : nullptr;
-    const auto plan = test_mail::plan(*order, *std::move(screen), sealing);
+    const queue::Keyring* const ring = *keys ? &**keys : nullptr;
+    const auto plan = test_mail::plan(*order, *std::move(screen), ring);
     if (!plan)
         return complain(options, plan.error().text, Exit::usage);
     std::optional<test_mail::Sent> sent;
@@ -101,14 +101,14 @@ int test_send(const Options& options, const Testing& testing)
             host::client_name(*file),
             file->installation.domain,
             pg::Source{file->database.connection, "mailroom test", {}, file->database.pooled},
-            sealing,
+            ring,
             file->safety,
             std::max<std::chrono::milliseconds>(testing.timeout - spent, std::chrono::seconds(1))};
         sent = test_mail::send(*plan, means);
     }
     const test_mail::Sent* const attempt = sent ? &*sent : nullptr;
     const test_mail::Report report = test_mail::report_of(*plan, attempt, file->installation.domain);
-    const auto status = test_mail::settle(*connection, *plan, attempt, report, sealing);
+    const auto status = test_mail::settle(*connection, *plan, attempt, report, ring);
     if (!status)
         fmt::print(stderr, "mailroom: {}\n", status.error().text);
     return show(options, report, status ? status->words : status.error().text);

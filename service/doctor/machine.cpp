@@ -52,15 +52,15 @@ Findings about_settings(const std::string& path, const boost::system::result<Ser
     return findings;
 }
 
-Finding about_key(const Result<std::optional<queue::Keyring>>& key)
+Finding about_key(const Result<std::optional<queue::Keyring>>& keys)
 {
-    if (!key)
-        return problem("key", "", key.error().text);
-    if (!*key)
+    if (!keys)
+        return problem("key", "", keys.error().text);
+    if (!*keys)
         return warning("key", "",
                        "nothing names a sealing key: mail that needs a stored password is held (key_missing)",
                        "`mailroom config new-key /etc/mailroom/key`, and name it in [secrets] key_file");
-    return fine("key", "", fmt::format("it can be read (id {})", fmt::join((*key)->ids(), ", ")));
+    return fine("key", "", fmt::format("it can be read (id {})", fmt::join((*keys)->ids(), ", ")));
 }
 
 Finding about_safety(const Safety& safety)

@@ -23,7 +23,7 @@ namespace mailroom::doctor {
 // Every problem of the file; who else may read or write it.
 Findings about_settings(const std::string& path, const boost::system::result<ServiceFile, Problems>& file);
 
-Finding about_key(const Result<std::optional<queue::Keyring>>& key);
+Finding about_key(const Result<std::optional<queue::Keyring>>& keys);
 Finding about_safety(const Safety& safety); // a warning where not all mail goes to whom it is for
 Finding about_authorities(const ServiceFile& file, const Result<tls::ClientContext>& authorities);
 

@@ -274,13 +274,13 @@ Finding about_dead_rows(const queue::DeadRows& rows)
     return fine("dead_rows", "", std::move(text));
 }
 
-Finding about_secrets(const MailSettings& settings, const queue::Keyring* key, const json::value& facts)
+Finding about_secrets(const MailSettings& settings, const queue::Keyring* keys, const json::value& facts)
 {
     const auto owners = owners_of_passwords(settings);
     const std::string stored = count_of(static_cast<std::int64_t>(owners.size()), "stored password");
     if (owners.empty())
         return fine("secrets", "", "no password is stored");
-    if (key == nullptr) {
+    if (keys == nullptr) {
         const auto& dispatchers = facts.at("dispatchers").as_array();
         const bool elsewhere = std::ranges::any_of(
             dispatchers, [](const json::value& d) { return d.at("alive").as_bool() && !d.at("keys").is_null(); });
@@ -297,7 +297,7 @@ Finding about_secrets(const MailSettings& settings, const queue::Keyring* key, c
     for (const auto& [name, owner] : owners) {
         const auto& sealed =
             owner.kind == Owner::Kind::general ? settings.general.password : settings.users.at(owner.id).password;
-        const auto opened = key->open(*sealed, queue::password_place(owner));
+        const auto opened = keys->open(*sealed, queue::password_place(owner));
         if (opened)
             continue;
         if (++wrong == 1)

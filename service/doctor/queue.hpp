@@ -22,7 +22,7 @@ Findings about_queue(const boost::json::value& facts, std::string_view ours = {}
 Findings about_pins(const std::vector<queue::Pin>& pins);
 Finding about_dead_rows(const queue::DeadRows& rows);
 
-// Opens every stored password, and shows none. key: null where this process has none. facts: as about_queue's.
-Finding about_secrets(const MailSettings& settings, const queue::Keyring* key, const boost::json::value& facts);
+// Opens every stored password, and shows none. keys: null where this process has none. facts: as about_queue's.
+Finding about_secrets(const MailSettings& settings, const queue::Keyring* keys, const boost::json::value& facts);
 
 } // namespace mailroom::doctor

@@ -46,7 +46,7 @@ rules::Hold refusal_of(const Account& account, const Owner& owner)
 }
 
 // The login as a message would use it; without credentials where they are not to be tried, which not_tried says.
-Account account_of(const rules::Sender& sender, std::string name, const Snapshot& snapshot, const queue::Keyring* key)
+Account account_of(const rules::Sender& sender, std::string name, const Snapshot& snapshot, const queue::Keyring* keys)
 {
     Account account{std::move(name), {}, {}, {}};
     account.login.server = {std::string(trimmed(sender.server->host)), sender.server->port,
@@ -60,29 +60,29 @@ Account account_of(const rules::Sender& sender, std::string name, const Snapshot
         account.not_tried = "its settings are not complete";
     else if (account.login.server.security == Security::none && !sender.server->allow_cleartext)
         account.not_tried = "its password would travel unencrypted";
-    else if (key == nullptr)
+    else if (keys == nullptr)
         account.not_tried = "there is no key to open its password with";
     if (!account.not_tried.empty())
         return account;
-    auto password = key->open(*sender.password, queue::password_place(sender.owner));
+    auto password = keys->open(*sender.password, queue::password_place(sender.owner));
     if (!password) {
         account.not_tried = "its password cannot be opened";
         return account;
     }
     account.login.fingerprint =
-        key->fingerprint(*sender.password, account.login.server.host, sender.account, *password);
+        keys->fingerprint(*sender.password, account.login.server.host, sender.account, *password);
     account.login.credentials = smtp::Credentials{sender.account, *std::move(password)};
     return account;
 }
 
 void add(Accounts& result, const rules::Sender& sender, const std::string& name, const rules::Facts& facts,
-         const Snapshot& snapshot, const queue::Keyring* key)
+         const Snapshot& snapshot, const queue::Keyring* keys)
 {
     const rules::Decision decision = rules::resolve_sender(facts, snapshot.settings, {});
     if (const rules::Hold* const hold = decision.hold())
         result.findings.push_back(warning("accounts", name, describe(*hold), rules::remedy(*hold)));
     if (!rules::is_blank(sender.server->host))
-        result.accounts.push_back(account_of(sender, name, snapshot, key));
+        result.accounts.push_back(account_of(sender, name, snapshot, keys));
 }
 
 // ---- The visit
@@ -228,17 +228,17 @@ std::string words_of(const Outcome& outcome)
     return fmt::format("{} {}{}{}", outcome.code, outcome.enhanced, outcome.enhanced.empty() ? "" : " ", outcome.text);
 }
 
-Accounts smtp_accounts(const Snapshot& snapshot, const queue::Keyring* key, const std::vector<std::string>& only)
+Accounts smtp_accounts(const Snapshot& snapshot, const queue::Keyring* keys, const std::vector<std::string>& only)
 {
     Accounts result;
     const General& general = snapshot.settings.general;
     if (general.mode == Mode::smtp && is_wanted("general", only))
-        add(result, rules::sender_for_mobile(general), "general", posted({}, rules::Source::mobile), snapshot, key);
+        add(result, rules::sender_for_mobile(general), "general", posted({}, rules::Source::mobile), snapshot, keys);
     for (const auto& [id, user] : snapshot.settings.users) {
         const std::string name = "user " + user.code;
         if (user.enabled && user.mode.value_or(general.default_user_mode) == Mode::smtp && is_wanted(name, only))
             add(result, rules::sender_of(user, Mode::smtp, general), name, posted(id, rules::Source::erp), snapshot,
-                key);
+                keys);
     }
     for (const auto& wanted : only) {
         const auto is_it = [&](const std::string& name) { return is_wanted(name, {wanted}); };

@@ -27,9 +27,9 @@ struct Accounts {
     std::vector<Account> accounts;
     Findings findings; // of those that are not complete
 };
-// Of General and of each enabled User in SMTP mode. only: general, or codes of users; empty: all. key: null where this
+// Of General and of each enabled User in SMTP mode. only: general, or codes of users; empty: all. keys: null where this
 // process has none.
-Accounts smtp_accounts(const Snapshot& snapshot, const queue::Keyring* key, const std::vector<std::string>& only);
+Accounts smtp_accounts(const Snapshot& snapshot, const queue::Keyring* keys, const std::vector<std::string>& only);
 
 struct Visitor {
     const tls::ClientContext* authorities; // null: there are none, so that only servers without TLS are reached

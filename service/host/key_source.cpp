@@ -30,15 +30,15 @@ std::string key_path(const ServiceFile& file)
     return path.empty() ? file.secrets.key_file : path;
 }
 
-Result<std::optional<queue::Keyring>> sealing_key(const ServiceFile& file)
+Result<std::optional<queue::Keyring>> keyring(const ServiceFile& file)
 {
     const std::string path = key_path(file);
     if (path.empty())
         return std::optional<queue::Keyring>();
-    auto key = queue::Keyring::load(path);
-    if (!key)
-        return key.error();
-    return std::optional(*std::move(key));
+    auto keys = queue::Keyring::load(path);
+    if (!keys)
+        return keys.error();
+    return std::optional(*std::move(keys));
 }
 
 } // namespace mailroom::host

@@ -13,6 +13,6 @@ namespace mailroom::host {
 std::string key_path(const ServiceFile& file);
 
 // None where nothing names a key: then mail that needs a password is held (key_missing).
-Result<std::optional<queue::Keyring>> sealing_key(const ServiceFile& file);
+Result<std::optional<queue::Keyring>> keyring(const ServiceFile& file);
 
 } // namespace mailroom::host

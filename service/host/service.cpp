@@ -68,7 +68,7 @@ Connections::Options options_of(const Settings& settings)
 
 bool is_another(const std::optional<queue::Keyring>& a, const std::optional<queue::Keyring>& b)
 {
-    const auto ids = [](const auto& key) { return key ? key->ids() : std::vector<std::string>(); };
+    const auto ids = [](const auto& keys) { return keys ? keys->ids() : std::vector<std::string>(); };
     return ids(a) != ids(b);
 }
 
@@ -77,9 +77,9 @@ bool is_another(const std::optional<queue::Keyring>& a, const std::optional<queu
 boost::system::result<Settings, Problems> make_settings(ServiceFile file)
 {
     Problems problems;
-    auto key = sealing_key(file);
-    if (!key)
-        problems.push_back(key.error().text);
+    auto keys = keyring(file);
+    if (!keys)
+        problems.push_back(keys.error().text);
     auto tls = tls::ClientContext::make(file.tls.ca_file);
     if (!tls)
         problems.push_back(tls.error().text);
@@ -88,7 +88,7 @@ boost::system::result<Settings, Problems> make_settings(ServiceFile file)
         problems.emplace_back(where_is_the_journal);
     if (!problems.empty())
         return problems;
-    return Settings{std::move(file), *std::move(key), std::make_shared<tls::ClientContext>(*std::move(tls)),
+    return Settings{std::move(file), *std::move(keys), std::make_shared<tls::ClientContext>(*std::move(tls)),
                     *std::move(folder)};
 }
 
@@ -96,8 +96,8 @@ Service::Service(Settings settings, ReadFile read_file, Notifier& notifier)
     : settings_(std::move(settings)),
       read_file_(std::move(read_file)),
       notifier_(notifier),
-      transport_(io_.get_executor(), options_of(settings_), settings_.key ? &*settings_.key : nullptr),
-      dispatcher_(io_, {settings_.file, settings_.key, this_host(), settings_.journal_folder}, transport_),
+      transport_(io_.get_executor(), options_of(settings_), settings_.keys ? &*settings_.keys : nullptr),
+      dispatcher_(io_, {settings_.file, settings_.keys, this_host(), settings_.journal_folder}, transport_),
       signals_(io_, SIGINT, SIGTERM, SIGHUP),
       watch_(io_.get_executor())
 {}
@@ -175,7 +175,7 @@ Problems Service::take_over()
     auto changes = mailroom::reload(settings_.file, made->file);
     if (const auto opened = log::open(changes.file.log); !opened) // the last that can go wrong: it takes effect
         return {opened.error().text};
-    if (is_another(settings_.key, made->key) &&
+    if (is_another(settings_.keys, made->keys) &&
         std::ranges::find(changes.after_restart, "[secrets] key_file") == changes.after_restart.end())
         changes.after_restart.emplace_back("the sealing key");
     settings_.file = std::move(changes.file);

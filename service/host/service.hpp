@@ -26,7 +26,7 @@ namespace mailroom::host {
 // All that is made of the settings file. None of it is in use before all of it is there.
 struct Settings {
     ServiceFile file;
-    std::optional<queue::Keyring> key; // none: mail that needs a password is held
+    std::optional<queue::Keyring> keys; // none: mail that needs a password is held
     std::shared_ptr<const tls::ClientContext> tls;
     std::string journal_folder; // empty: no file is wanted
 };
