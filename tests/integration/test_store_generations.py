@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from store import Later, ending, complete, migrated, quick_postgres, refused, shared_store, store, suspend, suspension  # noqa: F401
+from store import Later, ending, complete, migrated, refused, shared_store, store, suspend, suspension  # noqa: F401
 
 HOUR = 3_600_000  # milliseconds
 DAY = 24 * HOUR

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import migrated, quick_postgres, store  # noqa: F401
+from store import migrated, store  # noqa: F401
 
 HOUR = 3_600_000  # ms
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from store import ending, migrated, quick_postgres, resending, store, suspension  # noqa: F401
+from store import ending, migrated, resending, store, suspension  # noqa: F401
 
 CARRIED, BEGUN = False, True
 

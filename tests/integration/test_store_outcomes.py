@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from store import ending, complete, migrated, quick_postgres, refused, store, suspend, suspension  # noqa: F401
+from store import ending, complete, migrated, refused, store, suspend, suspension  # noqa: F401
 from test_store_many import many, to
 
 
@@ -169,9 +169,9 @@ def test_a_cursor_of_another_database_of_the_cluster_is_refused(store, shared_st
 
 
 @pytest.fixture
-def shared_store_of_its_own(quick_postgres, migrated):
+def shared_store_of_its_own(postgres, migrated):
     from store import Store
-    other = Store(quick_postgres, *migrated)
+    other = Store(postgres, *migrated)
     yield other
     other.close()
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from store import migrated, quick_postgres, refused, store  # noqa: F401
+from store import migrated, refused, store  # noqa: F401
 
 SEALED = b"\x01sealed\xff"
 
@@ -39,10 +39,10 @@ def test_an_export_has_everything_but_secrets(store):
     assert "sealed" not in json.dumps(exported) and "version" not in json.dumps(exported)
 
 
-def test_an_import_elsewhere_gives_the_same_settings_without_secrets(store, quick_postgres, migrated):
+def test_an_import_elsewhere_gives_the_same_settings_without_secrets(store, postgres, migrated):
     from store import Store
     fill(store)
-    other = Store(quick_postgres, *migrated)
+    other = Store(postgres, *migrated)
     try:
         answer = apply(other, export(store))
         assert (answer["named"], answer["changed"]) == (5, 5)

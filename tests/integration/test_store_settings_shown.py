@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import migrated, quick_postgres, refused, store  # noqa: F401
+from store import migrated, refused, store  # noqa: F401
 
 
 def shown(store, kind, code=""):

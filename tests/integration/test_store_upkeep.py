@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import migrated, quick_postgres, shared_store, store  # noqa: F401
+from store import migrated, shared_store, store  # noqa: F401
 
 DAY = 86_400_000  # milliseconds
 

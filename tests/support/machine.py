@@ -59,7 +59,7 @@ def wait_until(condition, timeout, what, every=0.02):
 
 
 def memory_folder():
-    """A file system in memory with room for what tests write, or None. Several servers at a time fill less than half of it."""
+    """A file system in memory with much room (ours: 6 GiB, in it and in memory), or None."""
     folder, room = Path("/dev/shm"), 6 << 30
     if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < room:
         return None

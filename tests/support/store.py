@@ -14,9 +14,9 @@ import pytest
 from psycopg2 import extras, sql
 
 from database import Database
+from erp import may_make_roles
 from machine import private_directory, wait_until
 from mailroom_program import Mailroom
-from postgres import PrivatePostgres
 
 STATEMENTS = Path(__file__).resolve().parents[2] / "queue" / "sql"
 ROLES = ("producer", "mobile", "worker", "operator", "administrator")
@@ -274,18 +274,10 @@ def refused(sqlstate, *texts):
 
 
 @pytest.fixture(scope="session")
-def quick_postgres():
-    """A cluster that does not wait for the disk: what is tested here is not durability."""
-    with PrivatePostgres(fsync=False) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="session")
-def migrated(quick_postgres, build_directory, certificates):
+def migrated(postgres, build_directory, certificates):
     """The name of a database that `mailroom migrate` made, to be copied, and the logins of each role of the cluster."""
-    postgres = quick_postgres
     template = Database(postgres, "template_store")
-    postgres.execute(f'ALTER ROLE "{template.owner}" CREATEROLE')
+    may_make_roles(template)
     with Mailroom(build_directory / "service" / "mailroom", template.dsn, certificates.ca_file, private_directory("program")) as program:
         program.run("migrate")
     passwords = {role: ("login_" + role, postgres.create_role("login_" + role, "IN ROLE mailroom_" + role)) for role in ROLES}
@@ -295,15 +287,15 @@ def migrated(quick_postgres, build_directory, certificates):
 
 
 @pytest.fixture
-def store(quick_postgres, migrated):
-    fresh = Store(quick_postgres, *migrated)
+def store(postgres, migrated):
+    fresh = Store(postgres, *migrated)
     yield fresh
     fresh.close()
 
 
 @pytest.fixture(scope="module")
-def shared_store(quick_postgres, migrated):
+def shared_store(postgres, migrated):
     """For tests that leave nothing behind which another would mind."""
-    fresh = Store(quick_postgres, *migrated)
+    fresh = Store(postgres, *migrated)
     yield fresh
     fresh.close()
