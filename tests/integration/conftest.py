@@ -2,6 +2,8 @@
 and the program under test from $MAILROOM_BUILD. What the machine lacks skips the tests that need it, with the reason.
 """
 
+import contextlib
+import functools
 import os
 import secrets
 import sys
@@ -20,6 +22,7 @@ from machine import Unavailable, private_directory  # noqa: E402
 from mailroom_program import Mailroom  # noqa: E402
 from postfix import PrivatePostfix  # noqa: E402
 from postgres import PrivatePostgres  # noqa: E402
+from store import Store, logins  # noqa: E402
 
 
 def pytest_configure(config):
@@ -91,3 +94,23 @@ def mailroom(build_directory, database, certificates):
 @pytest.fixture
 def crash_points(mailroom):
     return CrashPoints(mailroom)
+
+
+@pytest.fixture(scope="session")
+def new_store(postgres, build_directory):
+    """A function that gives the queue without a daemon: a Store, to be closed."""
+    template = postgres.migrated(build_directory / "service" / "mailroom")
+    return functools.partial(Store, postgres, template.name, logins(postgres))
+
+
+@pytest.fixture
+def store(new_store):
+    with contextlib.closing(new_store()) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def shared_store(new_store):
+    """For tests that leave nothing behind which another would mind."""
+    with contextlib.closing(new_store()) as fresh:
+        yield fresh

@@ -18,7 +18,6 @@ import pytest
 from erp import Erp, letter
 from misbehaving import MisbehavingServer
 from plans import fill, plan, reads
-from store import migrated, store  # noqa: F401
 
 ENTER, LEAVE, HOME = "\x1b[?1049h", "\x1b[?1049l", "\x1b[H"
 

@@ -13,7 +13,7 @@ import time
 
 import psycopg2
 
-from store import ending, migrated, resending, store, suspension  # noqa: F401
+from store import ending, resending, suspension
 
 SECONDS = 60 if os.environ.get("MAILROOM_LONG") else 15
 DRAIN = 60       # s: at most, until the queue is empty once the faults have ended

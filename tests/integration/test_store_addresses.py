@@ -6,7 +6,7 @@ point: domains of other scripts that have no form in US-ASCII (IDNA2008), which 
 
 import pytest
 
-from store import migrated, refused, shared_store, store  # noqa: F401
+from store import refused
 
 GOOD = [
     "a@b", "anna@example.test", "anna.berg@mail.example.test", "a+tag@example.test", "o'neill@example.test", "!#$%&'*+-/=?^_`{|}~@example.test",

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from store import migrated, refused, shared_store, store  # noqa: F401
+from store import refused
 
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 40
 

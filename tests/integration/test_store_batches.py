@@ -3,7 +3,7 @@
 import psycopg2
 import pytest
 
-from store import complete, ending, migrated, refused, store, suspend, suspension  # noqa: F401
+from store import complete, ending, refused, suspend, suspension
 from test_store_many import many, to
 
 

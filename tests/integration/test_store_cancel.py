@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import complete, ending, migrated, store, suspend, suspension  # noqa: F401
+from store import complete, ending, suspend, suspension
 
 
 def cancel(session, uid):

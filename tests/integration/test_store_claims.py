@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from store import complete, ending, migrated, store, suspend, suspension  # noqa: F401
+from store import complete, ending, suspend, suspension
 
 
 def uids(messages):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from store import migrated, refused, shared_store, store  # noqa: F401
+from store import refused
 
 CALENDAR = {"method": "REQUEST", "content": "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nMETHOD:REQUEST\r\nSUMMARY:ä\r\nEND:VCALENDAR\r\n"}
 

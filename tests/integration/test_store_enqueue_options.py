@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import migrated, refused, shared_store, store  # noqa: F401
+from store import refused
 from test_store_enqueue import CALENDAR, content
 from test_store_enqueue_refusals import calendar, link
 from test_store_many import many, to

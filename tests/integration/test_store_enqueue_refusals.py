@@ -6,7 +6,7 @@ import json
 import psycopg2
 import pytest
 
-from store import ACCEPTED, migrated, refused, shared_store, store  # noqa: F401
+from store import ACCEPTED, refused
 
 CONTROL = "contains a control character (a line break, a tab or the like)"
 NOT_A_TEXT = "must be a text"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from store import migrated, resending, store  # noqa: F401
+from store import resending
 
 PAUSED = ("account_paused", "anna at mail.example.test")
 DAY = 86_400_000  # milliseconds

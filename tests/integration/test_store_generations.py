@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from store import Later, ending, complete, migrated, refused, shared_store, store, suspend, suspension  # noqa: F401
+from store import Later, ending, complete, refused, suspend, suspension
 
 HOUR = 3_600_000  # milliseconds
 DAY = 24 * HOUR

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import migrated, store, suspend, suspension  # noqa: F401
+from store import suspend, suspension
 
 
 def held(store, place, count=1, version=None, dispatcher=None, **fields):

@@ -5,7 +5,7 @@ import json
 import psycopg2
 import pytest
 
-from store import ACCEPTED, migrated, refused, store  # noqa: F401
+from store import ACCEPTED, refused
 
 
 def messages(store):

@@ -2,7 +2,7 @@
 
 import json
 
-from store import complete, ending, migrated, resending, store, suspend, suspension  # noqa: F401
+from store import complete, ending, resending, suspend, suspension
 
 DOUBT = "in_doubt/policy"
 

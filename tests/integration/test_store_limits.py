@@ -2,8 +2,6 @@
 
 import pytest
 
-from store import migrated, store  # noqa: F401
-
 HOUR = 3_600_000  # ms
 
 

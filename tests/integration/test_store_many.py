@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from store import ACCEPTED, migrated, refused, shared_store, store  # noqa: F401
+from store import ACCEPTED, refused
 from test_store_attachments import PDF, attached, blobs, put
 from test_store_enqueue import EVERYTHING, content
 from test_store_enqueue_refusals import REFUSED

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from store import ending, migrated, resending, store, suspension  # noqa: F401
+from store import ending, resending, suspension
 
 CARRIED, BEGUN = False, True
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
 
-from store import migrated, store  # noqa: E402, F401
 from walk import Walk  # noqa: E402
 
 WALKS = 1000 if os.environ.get("MAILROOM_LONG") else 150

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from machine import wait_until
-from store import complete, migrated, refused, shared_store, store, suspend, suspension  # noqa: F401
+from store import complete, refused, suspend, suspension
 
 
 def preview(store, action, filter, **arguments):

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from store import ending, complete, migrated, refused, store, suspend, suspension  # noqa: F401
+from store import ending, complete, refused, suspend, suspension
 from test_store_many import many, to
 
 
@@ -140,8 +140,8 @@ def test_two_readers_do_not_disturb_each_other(store):
 
 def test_ones_own_only_and_an_operator_reads_all(store):
     write(store.root, 1)
-    write(store.root, 2, "login_other")
-    tell(store.root, 3, posted_by="login_other")
+    write(store.root, 2, "login_other_producer")
+    tell(store.root, 3, posted_by="login_other_producer")
     assert [numbers(rest(session)[1]) for session in (store.producer, store.other_producer, store.operator)] == [[1], [2, 3], [1, 2, 3]]
 
 
@@ -169,9 +169,8 @@ def test_a_cursor_of_another_database_of_the_cluster_is_refused(store, shared_st
 
 
 @pytest.fixture
-def shared_store_of_its_own(postgres, migrated):
-    from store import Store
-    other = Store(postgres, *migrated)
+def shared_store_of_its_own(new_store):
+    other = new_store()
     yield other
     other.close()
 

@@ -6,7 +6,7 @@ import pytest
 
 from machine import wait_until
 from plans import fill, nodes, plan, reads
-from store import STATEMENTS, Store, complete, ending, migrated, store, suspend, suspension  # noqa: F401
+from store import STATEMENTS, complete, ending, suspend, suspension
 
 PAST = "UPDATE mailroom.queue SET expires_at = clock_timestamp() - interval '1 minute' WHERE uid = ANY (%s::uuid[])"
 
@@ -286,9 +286,9 @@ def test_nine_in_ten_claims_touch_no_index(store):
 
 
 @pytest.fixture(scope="module")
-def full_store(postgres, migrated):
+def full_store(new_store):
     """20,000 bulk messages wait and after them ten urgent ones; 20,000 are held in one place and ten in another."""
-    store = Store(postgres, *migrated)
+    store = new_store()
     many_held, few_held = store.place("hold/many"), store.place("hold/few")
     assert store.dispatcher() == 1
     for place, lane, count in ((0, 2, 20_000), (0, 0, 10), (many_held, 1, 20_000), (few_held, 1, 10)):
@@ -346,10 +346,10 @@ BELIEFS = {"never analysed": ("empty", None, False),
 
 
 @pytest.fixture(scope="module", params=BELIEFS)
-def misjudged(request, postgres, migrated):
+def misjudged(request, new_store):
     """20,000 wait, of which 2,000 are leased, far apart; the planner believes something else. (plan_of, the ids of BATCH that are leased)"""
     when, statement, early = BELIEFS[request.param]
-    store = Store(postgres, *migrated)
+    store = new_store()
     assert store.dispatcher() == 1
     store.root.rows("ALTER TABLE mailroom.queue SET (autovacuum_enabled = off)")
     planner = Planner(store.session("worker"), "claim", "complete", "suspend")

@@ -3,7 +3,7 @@
 import psycopg2
 import pytest
 
-from store import ACCEPTED, ROLES, migrated, refused, shared_store, store  # noqa: F401
+from store import ACCEPTED, ROLES, refused
 
 DENIED = "42501"  # insufficient_privilege
 EVERYBODY = (*ROLES, "nobody")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from plans import fill, plan, reads
-from store import Store, migrated, park, resending, store, suspend, suspension  # noqa: F401
+from store import park, resending, suspend, suspension
 from test_store_holds import asked, held, places, release
 
 
@@ -412,9 +412,9 @@ def test_a_dispatcher_that_knows_of_nothing_hands_all_back_to_where_it_was(store
 # What keeps it quick
 
 @pytest.fixture(scope="module")
-def full_routes(postgres, migrated):
+def full_routes(new_store):
     """10,000 are held, 10,000 parked at a route, 10,000 at another; ten at each of three more; two of five batches are held."""
-    store = Store(postgres, *migrated)
+    store = new_store()
     assert store.dispatcher() == 1
     found = [store.route(f"smtp/{name}") for name in "abcde"]
     for place, count in ((store.place(), 10_000), (found[0], 10_000), (found[1], 10_000), (found[2], 10), (found[3], 10), (found[4], 10)):

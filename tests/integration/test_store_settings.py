@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from store import migrated, refused, shared_store, store  # noqa: F401
+from store import refused
 
 GENERAL_DEFAULTS = {
     "edition": "on_premise", "default_user_mode": None, "mode": "not_configured", "account": "", "from_address": "", "server": "", "port": 587,

@@ -6,7 +6,7 @@ import threading
 import psycopg2
 import pytest
 
-from store import migrated, refused, shared_store, store  # noqa: F401
+from store import refused
 
 SEALED = b"\x01sealed\xff"
 

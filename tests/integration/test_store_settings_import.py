@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from store import migrated, refused, store  # noqa: F401
+from store import refused
 
 SEALED = b"\x01sealed\xff"
 
@@ -39,10 +39,9 @@ def test_an_export_has_everything_but_secrets(store):
     assert "sealed" not in json.dumps(exported) and "version" not in json.dumps(exported)
 
 
-def test_an_import_elsewhere_gives_the_same_settings_without_secrets(store, postgres, migrated):
-    from store import Store
+def test_an_import_elsewhere_gives_the_same_settings_without_secrets(store, new_store):
     fill(store)
-    other = Store(postgres, *migrated)
+    other = new_store()
     try:
         answer = apply(other, export(store))
         assert (answer["named"], answer["changed"]) == (5, 5)

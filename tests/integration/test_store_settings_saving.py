@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from store import migrated, refused, store  # noqa: F401
+from store import refused
 
 SEALED = b"\x01sealed\xff"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import migrated, refused, store  # noqa: F401
+from store import refused
 
 
 def shown(store, kind, code=""):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from plans import fill, plan, reads
-from store import complete, ending, migrated, resending, store, suspend, suspension  # noqa: F401
+from store import complete, ending, resending, suspend, suspension
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import pytest
 
-from store import migrated, shared_store, store  # noqa: F401
-
 DAY = 86_400_000  # milliseconds
 
 

@@ -13,10 +13,7 @@ import psycopg2
 import pytest
 from psycopg2 import extras, sql
 
-from database import Database
-from erp import may_make_roles
-from machine import private_directory, wait_until
-from mailroom_program import Mailroom
+from machine import wait_until
 
 STATEMENTS = Path(__file__).resolve().parents[2] / "queue" / "sql"
 ROLES = ("producer", "mobile", "worker", "operator", "administrator")
@@ -234,6 +231,13 @@ class Store:
         self.cluster.drop_database(self.name)
 
 
+def logins(cluster):
+    """New ones, a member of each role of the cluster, one more producer, and one of no role: {name: (user, password)}."""
+    memberships = {**{role: role for role in ROLES}, "other_producer": "producer", "nobody": None}
+    users = {name: "login_" + name for name in memberships}
+    return {name: (users[name], cluster.create_role(users[name], f"IN ROLE mailroom_{role}" if role else "")) for name, role in memberships.items()}
+
+
 def resending(milliseconds):
     """What the reaper is told of doubts: resent after so long, in whatever category; None: held."""
     return json.dumps(dict.fromkeys(("standard", "mass", "dispatch", "mobile"), milliseconds))
@@ -271,31 +275,3 @@ def refused(sqlstate, *texts):
     assert caught.value.pgcode == sqlstate, f"{caught.value.pgcode}: {caught.value}"
     for text in texts:
         assert text in str(caught.value), str(caught.value)
-
-
-@pytest.fixture(scope="session")
-def migrated(postgres, build_directory, certificates):
-    """The name of a database that `mailroom migrate` made, to be copied, and the logins of each role of the cluster."""
-    template = Database(postgres, "template_store")
-    may_make_roles(template)
-    with Mailroom(build_directory / "service" / "mailroom", template.dsn, certificates.ca_file, private_directory("program")) as program:
-        program.run("migrate")
-    passwords = {role: ("login_" + role, postgres.create_role("login_" + role, "IN ROLE mailroom_" + role)) for role in ROLES}
-    passwords["other_producer"] = ("login_other", postgres.create_role("login_other", "IN ROLE mailroom_producer"))
-    passwords["nobody"] = ("login_nobody", postgres.create_role("login_nobody"))
-    return template.name, passwords
-
-
-@pytest.fixture
-def store(postgres, migrated):
-    fresh = Store(postgres, *migrated)
-    yield fresh
-    fresh.close()
-
-
-@pytest.fixture(scope="module")
-def shared_store(postgres, migrated):
-    """For tests that leave nothing behind which another would mind."""
-    fresh = Store(postgres, *migrated)
-    yield fresh
-    fresh.close()
