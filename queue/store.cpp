@@ -89,6 +89,8 @@ void put(json::object& object, const AttemptRecord& attempt)
             "started_us",
             std::chrono::duration_cast<std::chrono::microseconds>(attempt.started_at->time_since_epoch()).count());
     put(object, "table_row", attempt.table_row);
+    if (attempt.decision != 0)
+        object.emplace("decision", attempt.decision);
     put(object, "account", attempt.account);
     put(object, "from_address", attempt.from);
     put(object, "sender", attempt.sender);

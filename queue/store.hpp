@@ -4,6 +4,7 @@
 
 #include "config/mail_settings.hpp"
 
+#include "queue/decision_store.hpp"
 #include "queue/pg/connection.hpp"
 
 #include <array>
@@ -80,6 +81,7 @@ pg::DbResult<Claim> claim(pg::Connection& connection, DispatcherId dispatcher, c
 struct AttemptRecord {
     std::optional<std::chrono::system_clock::time_point> started_at;
     std::string table_row;
+    DecisionId decision = 0; // 0: none
     std::string account;
     std::string from;
     std::string sender;

@@ -374,30 +374,12 @@ void Dispatcher::tell_of_failure(EventKind kind, const std::string& what, const 
     enrollment_.look();
 }
 
-namespace {
-
-// Who sends a message, and as whom. A pin that cannot be read is no reason to send as somebody else.
-rules::Decision decision_on(const queue::Claimed& message, const Snapshot& snapshot)
-{
-    rules::Decision decision = rules::resolve_sender(facts_of(message), snapshot.settings, snapshot.knowledge);
-    if (message.pinned.empty() || decision.identity() == nullptr)
-        return decision;
-    const auto pinned = pinned_from(message.pinned);
-    auto changed = pinned ? rules::identity_changed(*pinned, *decision.identity())
-                          : std::optional(rules::Hold{rules::HoldReason::identity_changed,
-                                                      {{rules::Subject::Kind::message, 0, {}, "unreadable"}}});
-    if (changed)
-        decision.answer = *std::move(changed);
-    return decision;
-}
-
-} // namespace
-
 // What nobody can send is held; what has no room waits at its route; the rest is ready.
 boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claimed, steady_clock::time_point since)
 {
     const std::shared_ptr<const Snapshot> snapshot = snapshot_;
     const auto now = steady_clock::now();
+    decisions_.by(snapshot, now);
     std::vector<Job> jobs;
     jobs.reserve(claimed.size());
     for (auto& message : claimed) {
@@ -408,14 +390,15 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
             upkeep_.soon();
             continue;
         }
-        rules::Decision decision = decision_on(message, *snapshot);
-        if (const rules::Hold* hold = decision.hold(); hold != nullptr) {
-            co_await courier_.hold(message, decision.table_row, *hold, snapshot->settings.version);
+        Decisions::Decided decided = decisions_.on(message);
+        if (decided.decision.hold() != nullptr) {
+            co_await courier_.hold(message, std::move(decided), snapshot->settings.version);
             continue;
         }
         Job job{std::move(message),
-                std::move(decision.table_row),
-                std::get<rules::Identity>(std::move(decision.answer)),
+                std::move(decided.decision.table_row),
+                decided.why,
+                std::get<rules::Identity>(std::move(decided.decision.answer)),
                 snapshot,
                 std::nullopt,
                 nullptr,
@@ -429,6 +412,7 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
             co_await keeper_.park(job);
     }
     crash_point("sorted");
+    co_await record_decisions();
     co_await fetch_content(jobs);
     crash_point("content.read");
     for (Job& job : jobs) {
@@ -440,6 +424,19 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
         routes_.push(std::move(job));
     }
     start_senders();
+}
+
+// Nobody waits for it but the sorting: mail goes also where it fails, and the next sorting tries it again.
+boost::asio::awaitable<void> Dispatcher::record_decisions()
+{
+    if (decisions_.unrecorded().empty())
+        co_return;
+    const auto write = [&why = decisions_.unrecorded()](pg::Connection& connection) {
+        return queue::record_decisions(connection, why);
+    };
+    const auto done = co_await claim_lane_.run<void>(write);
+    if (!events_.upkeep_failed("recording why messages are decided as they are", done))
+        decisions_.recorded();
 }
 
 boost::asio::awaitable<void> Dispatcher::fetch_content(std::vector<Job>& jobs)
@@ -484,7 +481,9 @@ boost::asio::awaitable<void> Dispatcher::review_holds()
         if (!samples || snapshot_->settings.version < enrollment_.settings_version())
             continue;
         for (const auto& sample : *samples) {
-            const rules::Decision decision = decision_on(sample.message, *snapshot_);
+            const rules::Decision decision = decide_sender(facts_of(sample.message), sample.message.pinned,
+                                                           snapshot_->settings, snapshot_->knowledge)
+                                                 .decision;
             if (decision.hold() != nullptr && rules::place_key(*decision.hold()) == sample.key)
                 continue;
             const auto release = [place = sample.place](pg::Connection& connection) {

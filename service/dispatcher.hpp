@@ -10,6 +10,7 @@
 #include "queue/store.hpp"
 #include "service/completer.hpp"
 #include "service/courier.hpp"
+#include "service/decisions.hpp"
 #include "service/enrollment.hpp"
 #include "service/events.hpp"
 #include "service/housekeeping.hpp"
@@ -104,6 +105,7 @@ private:
     // Sorting.
     // since: when they were asked for.
     boost::asio::awaitable<void> sort(std::vector<queue::Claimed> claimed, std::chrono::steady_clock::time_point since);
+    boost::asio::awaitable<void> record_decisions();
     boost::asio::awaitable<void> fetch_content(std::vector<Job>& jobs);
     boost::asio::awaitable<void> review_holds(); // once a minute: is the reason still there?
 
@@ -142,6 +144,7 @@ private:
     std::unique_ptr<queue::Listener> listener_;
 
     std::shared_ptr<const Snapshot> snapshot_;
+    Decisions decisions_; // what sort() decides by
     Routes routes_;
     RouteKeeper keeper_;
     LowWater low_water_;

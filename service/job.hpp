@@ -2,6 +2,7 @@
 #pragma once
 
 #include "queue/content.hpp"
+#include "queue/decision_store.hpp"
 #include "queue/store.hpp"
 #include "service/rules/resolve_sender.hpp"
 #include "service/snapshot.hpp"
@@ -18,6 +19,7 @@ struct Route;
 struct Job {
     queue::Claimed claimed;
     std::string table_row;
+    queue::DecisionId why = 0;
     rules::Identity identity;
     std::shared_ptr<const Snapshot> snapshot;     // identity points into it
     std::optional<queue::MessageContent> content; // none: large, read when it is sent

@@ -48,7 +48,7 @@ Job job_of(const Plan& plan)
     claimed.dated_at = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
     claimed.recipients = 1;
     claimed.lane = Lane::urgent;
-    return {std::move(claimed), plan.decision.table_row, *plan.decision.identity(),
+    return {std::move(claimed), plan.decision.table_row, 0,      *plan.decision.identity(),
             plan.snapshot,      content_for(plan),       nullptr};
 }
 

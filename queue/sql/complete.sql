@@ -3,7 +3,7 @@
 -- $1 dispatcher, $2 an array of objects (queue/store: Ending). Returns the ids that ended or are busy: one that is missing had lost its lease.
 WITH ended AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($2::jsonb)
-      AS e(id bigint, lease_no integer, outcome text, counted integer, started_us bigint, table_row text, account text, from_address text, sender text,
+      AS e(id bigint, lease_no integer, outcome text, counted integer, started_us bigint, table_row text, decision bigint, account text, from_address text, sender text,
            envelope_sender text, server text, stage text, code integer, enhanced text, reply text, results jsonb)),
 locked AS MATERIALIZED (
     SELECT l.id FROM ended e CROSS JOIN LATERAL ( -- each by its id, whatever the planner thinks of the rest
@@ -23,11 +23,11 @@ results AS (
        SET state = excluded.state, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = clock_timestamp()),
 logged AS (
 INSERT INTO mailroom.log (generation, id, uid, ended_at, outcome, enqueued_at, started_at, lane, source, addressed, attempts, doubts, recipients, lease_no, user_id,
-                          row_id, model_id, posted_by, user_code, batch, table_row, account, from_address, sender, envelope_sender, server, stage, code, enhanced,
+                          row_id, model_id, posted_by, user_code, batch, table_row, decision, account, from_address, sender, envelope_sender, server, stage, code, enhanced,
                           reply)
 SELECT i.history_generation, g.id, g.uid, clock_timestamp(), e.outcome, g.enqueued_at, timestamptz 'epoch' + e.started_us * interval '1 microsecond', g.lane, g.source,
        g.addressed, g.attempts + e.counted, g.doubts, g.recipients, e.lease_no, g.user_id, g.row_id, g.model_id, g.posted_by, g.user_code, g.batch, e.table_row,
-       e.account, e.from_address, e.sender, e.envelope_sender, e.server, e.stage, e.code, e.enhanced, e.reply
+       e.decision, e.account, e.from_address, e.sender, e.envelope_sender, e.server, e.stage, e.code, e.enhanced, e.reply
   FROM gone g JOIN ended e USING (id) CROSS JOIN mailroom.installation i
 RETURNING id)
 SELECT id, false AS busy FROM logged

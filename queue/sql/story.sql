@@ -16,10 +16,10 @@ facts AS (
            l.model_id, l.batch, l.attempts, l.doubts, l.enqueued_at, NULL, NULL, l.ended_at, NULL, NULL, NULL, NULL
       FROM mailroom.log l JOIN message m ON m.uid = l.uid),
 events AS (
-    SELECT s.at, s.event, s.note, s.started_at, s.table_row, s.account, s.from_address, s.sender, s.envelope_sender, s.server, s.stage, s.code, s.enhanced, s.reply
+    SELECT s.at, s.event, s.note, s.started_at, s.decision, s.table_row, s.account, s.from_address, s.sender, s.envelope_sender, s.server, s.stage, s.code, s.enhanced, s.reply
       FROM mailroom.story s JOIN message m ON m.id = s.message_id
     UNION ALL
-    SELECT l.ended_at, l.outcome, NULL, l.started_at, l.table_row, l.account, l.from_address, l.sender, l.envelope_sender, l.server, l.stage, l.code, l.enhanced, l.reply
+    SELECT l.ended_at, l.outcome, NULL, l.started_at, l.decision, l.table_row, l.account, l.from_address, l.sender, l.envelope_sender, l.server, l.stage, l.code, l.enhanced, l.reply
       FROM mailroom.log l JOIN message m ON m.uid = l.uid)
 SELECT (to_jsonb(f) - 'id' - 'place' - 'row_id' - 'model_id' || jsonb_build_object(
     'uid', m.uid, 'document', m.document, 'attachments', m.attachments,
@@ -34,5 +34,7 @@ SELECT (to_jsonb(f) - 'id' - 'place' - 'row_id' - 'model_id' || jsonb_build_obje
                    'code', x.code, 'enhanced', x.enhanced, 'reply', x.reply) ORDER BY r.ordinality)
           FROM jsonb_array_elements(m.recipients) WITH ORDINALITY r
           LEFT JOIN mailroom.recipient_result x ON x.generation = m.generation AND x.message_id = m.id AND x.position = r.ordinality - 1),
-    'events', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e)) ORDER BY e.at), '[]') FROM events e)))::text
+    'events', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e) - 'decision') || CASE WHEN d.id IS NULL THEN '{}' ELSE jsonb_build_object('why', d.why) END
+                                         ORDER BY e.at), '[]')
+                 FROM events e LEFT JOIN mailroom.decision d ON d.id = e.decision)))::text
   FROM message m JOIN facts f ON f.id = m.id

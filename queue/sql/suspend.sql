@@ -6,7 +6,7 @@
 WITH put AS MATERIALIZED (
     SELECT *, place_id = 0 OR event IN ('parked', 'deferred') AS to_go FROM jsonb_to_recordset($3::jsonb)
       AS e(id bigint, lease_no integer, event text, place_id integer, delay_ms bigint, counted integer, doubtful integer, pinned jsonb, note text,
-           started_us bigint, table_row text, account text, from_address text, sender text, envelope_sender text, server text, stage text,
+           started_us bigint, table_row text, decision bigint, account text, from_address text, sender text, envelope_sender text, server text, stage text,
            code integer, enhanced text, reply text, results jsonb)),
 settings AS MATERIALIZED (
     SELECT settings_version FROM mailroom.installation WHERE EXISTS (SELECT FROM put WHERE event IN ('held', 'parked')) FOR SHARE SKIP LOCKED),
@@ -55,11 +55,11 @@ results AS (
     ON CONFLICT (generation, message_id, position) DO UPDATE
        SET state = excluded.state, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = clock_timestamp()),
 told AS (
-    INSERT INTO mailroom.story (generation, message_id, uid, posted_by, lease_no, event, note, started_at, table_row, account, from_address, sender,
+    INSERT INTO mailroom.story (generation, message_id, uid, posted_by, lease_no, event, note, started_at, table_row, decision, account, from_address, sender,
                                 envelope_sender, server, stage, code, enhanced, reply)
     SELECT i.history_generation, p.id, moved.uid, moved.posted_by, p.lease_no, CASE WHEN moved.is_held THEN 'held' ELSE p.event END,
            coalesce(CASE WHEN moved.is_held THEN 'its batch is held' END, p.note), timestamptz 'epoch' + p.started_us * interval '1 microsecond',
-           p.table_row, p.account, p.from_address, p.sender, p.envelope_sender, p.server, p.stage, p.code, p.enhanced, p.reply
+           p.table_row, p.decision, p.account, p.from_address, p.sender, p.envelope_sender, p.server, p.stage, p.code, p.enhanced, p.reply
       FROM put p JOIN moved USING (id) CROSS JOIN mailroom.installation i WHERE moved.is_held OR p.event NOT IN ('returned', 'parked'))
 SELECT id, false AS busy FROM moved
 UNION ALL

@@ -4,6 +4,7 @@
 
 #include "queue/settings_store.hpp"
 #include "service/commands/commands.hpp"
+#include "service/decisions.hpp"
 #include "service/explain/message_line.hpp"
 #include "service/explain/settings_json.hpp"
 #include "service/explain/status_json.hpp"
@@ -56,7 +57,7 @@ json::object answer_to(const std::string& line, const MailSettings& settings, co
     } else {
         const auto explained = explain::explain(std::get<rules::Facts>(facts), settings, knowledge);
         answer = explain::to_json(explained);
-        text = explain::to_text(explained);
+        text = explain::to_text(answer);
     }
     if (const auto* object = message.if_object(); object != nullptr && object->contains("id"))
         answer["id"] = object->at("id");
@@ -151,8 +152,8 @@ Result<Live> load_live(const Options& options, pg::Connection& connection)
 int print_explained(const Options& options, const explain::Explained& explained, const std::string& uid = {},
                     bool has_ended = false)
 {
+    json::object answer = explain::to_json(explained);
     if (options.output == Output::json) {
-        json::object answer = explain::to_json(explained);
         if (!uid.empty()) {
             answer["uid"] = uid;
             answer["ended"] = has_ended;
@@ -162,7 +163,7 @@ int print_explained(const Options& options, const explain::Explained& explained,
     }
     if (!uid.empty())
         fmt::print("message {}{}\n", uid, has_ended ? " has ended; once more it would be decided so:" : "");
-    fmt::print("{}", explain::to_text(explained));
+    fmt::print("{}", explain::to_text(answer));
     return Exit::ok;
 }
 
@@ -214,15 +215,7 @@ Result<std::optional<ExplainedMessage>> explain_message(const Options& options, 
     facts.row = id_at("row_id");
     facts.model = id_at("model_id");
     facts.addressed = found->at("addressed").as_bool();
-    explain::Explained explained = explain::explain(facts, live->snapshot->settings, live->knowledge);
-    const auto pinned = pinned_from(text_at(*found, "pinned"));
-    if (pinned && explained.decision.identity() != nullptr) {
-        if (auto changed = rules::identity_changed(*pinned, *explained.decision.identity())) {
-            explained.trace.steps.push_back(
-                {10, "it went out before, or may have: From and Sender stay", {}, "held: " + describe(*changed)});
-            explained.decision.answer = *std::move(changed);
-        }
-    }
+    auto explained = decide_sender(facts, text_at(*found, "pinned"), live->snapshot->settings, live->knowledge);
     return std::optional(ExplainedMessage{live->snapshot, std::move(explained), found->at("ended").as_bool()});
 }
 

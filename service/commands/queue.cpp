@@ -91,6 +91,19 @@ std::string reply_of(const json::value& event)
     return text;
 }
 
+// The steps of a decision, unless the event before was decided alike.
+void print_steps(const json::value& event, const json::value*& before)
+{
+    const json::value* const why = event.as_object().if_contains("why");
+    if (why == nullptr)
+        return;
+    if (before != nullptr && *before == *why)
+        print_line("why", "as before");
+    else
+        fmt::print("  why\n{}", explain::to_text(why->as_object()));
+    before = why;
+}
+
 void print_event(const json::value& event)
 {
     fmt::print("{} {}\n", short_time(text_at(event, "at")), text_at(event, "event"));
@@ -117,17 +130,6 @@ std::string line_words(const json::value& line)
                        line.at("dispatchers").as_int64() == 0 ? "; no dispatcher is running" : "");
 }
 
-// The steps of the decision; where they cannot be told, who can.
-void print_why(const Result<std::optional<ExplainedMessage>>& found)
-{
-    if (!found)
-        return print_line("why", fmt::format("not told here: {}", found.error().text));
-    if (!*found)
-        return;
-    fmt::print("why{}:\n{}", (*found)->has_ended ? ", were it decided once more" : "",
-               explain::to_text((*found)->explained));
-}
-
 void print_story(const json::value& story)
 {
     fmt::print("message {}: {}{}\n", text_at(story, "uid"), text_at(story, "state"),
@@ -143,8 +145,26 @@ void print_story(const json::value& story)
         fmt::print("  {:<4}{} {}{}\n", text_at(recipient, "kind"), text_at(recipient, "address"),
                    text_at(recipient, "state"), reply.empty() ? "" : ": " + reply);
     }
-    for (const auto& event : story.at("events").as_array())
+    const json::value* decided = nullptr;
+    for (const auto& event : story.at("events").as_array()) {
         print_event(event);
+        print_steps(event, decided);
+    }
+}
+
+// Of a message that nobody has decided yet. Where the steps cannot be told, who can.
+void print_why_now(const Result<std::optional<ExplainedMessage>>& found)
+{
+    if (!found)
+        return print_line("why", fmt::format("not told here: {}", found.error().text));
+    if (*found)
+        fmt::print("why, were it decided now\n{}", explain::to_text(explain::to_json((*found)->explained)));
+}
+
+bool tells_why(const json::value& story)
+{
+    return std::ranges::any_of(story.at("events").as_array(),
+                               [](const json::value& event) { return event.as_object().contains("why"); });
 }
 
 } // namespace
@@ -198,15 +218,12 @@ int show(const Options& options, const std::string& uid)
     if (!line)
         return complain(options, line.error().text);
     story->as_object()["line"] = *std::move(line);
-    const auto explained = explain_message(options, *connection, uid);
-    if (options.output == Output::json) {
-        story->as_object()["why"] =
-            explained && *explained ? json::value(explain::to_json((*explained)->explained)) : json::value();
+    if (options.output == Output::json)
         print_json(*story);
-        return Exit::ok;
-    }
-    print_story(*story);
-    print_why(explained);
+    else
+        print_story(*story);
+    if (options.output != Output::json && !tells_why(*story))
+        print_why_now(explain_message(options, *connection, uid));
     return Exit::ok;
 }
 

@@ -146,18 +146,21 @@ json::object to_json(const Explained& explained)
     return object;
 }
 
-std::string to_text(const Explained& explained)
+std::string to_text(const json::object& explained)
 {
+    const auto words = [](const json::value& value) {
+        return value.is_null() ? std::string_view("(none)") : std::string_view(value.as_string());
+    };
     std::string text;
-    for (const rules::TraceStep& step : explained.trace.steps) {
-        text += fmt::format("{:>2}. {}\n", step.number, step.question);
-        for (const rules::Looked& looked : step.settings)
-            text += fmt::format("      {} = {} ({})\n", looked.setting, looked.value.empty() ? "(none)" : looked.value,
-                                looked.origin);
-        text += fmt::format("      -> {}\n", step.result);
+    for (const json::value& step : explained.at("steps").as_array()) {
+        text += fmt::format("{:>2}. {}\n", step.at("step").as_int64(), words(step.at("question")));
+        for (const json::value& looked : step.at("settings").as_array())
+            text += fmt::format("      {} = {} ({})\n", words(looked.at("setting")), words(looked.at("value")),
+                                words(looked.at("origin")));
+        text += fmt::format("      -> {}\n", words(step.at("result")));
     }
-    if (const auto* hold = explained.decision.hold())
-        text += fmt::format("what to do: {}\n", remedy(*hold));
+    if (const json::value& hold = explained.at("hold"); !hold.is_null())
+        text += fmt::format("what to do: {}\n", words(hold.at("remedy")));
     return text;
 }
 

@@ -18,6 +18,7 @@ struct Explained {
 Explained explain(const rules::Facts& facts, const MailSettings& settings, const rules::Knowledge& knowledge);
 
 boost::json::object to_json(const Explained& explained);
-std::string to_text(const Explained& explained); // lines, the last one ended too
+std::string
+to_text(const boost::json::object& explained); // of to_json, also once it was kept; lines, the last one ended too
 
 } // namespace mailroom::explain

@@ -3,6 +3,7 @@
 
 #include "config/mail_settings.hpp"
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,6 +19,8 @@ struct Facts {
     std::optional<std::int32_t> row;
     std::optional<std::int32_t> model;
     bool addressed = false; // the Row or Model had an address when the message was enqueued
+
+    auto operator<=>(const Facts&) const = default;
 };
 
 Category classify(const Facts& facts);

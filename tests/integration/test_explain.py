@@ -139,23 +139,36 @@ def test_a_waiting_message_and_a_supposed_one_are_explained_by_the_live_settings
         assert mailroom.run("explain", *wrong, check=False).code == 2
 
 
-def test_the_story_of_a_message_tells_the_same(erp, mailroom, database, certificates):
+def test_the_story_of_a_message_tells_why_as_it_was_decided_that_day(erp, mailroom, database, certificates):
+    def explained(uid):
+        return {key: value for key, value in mailroom.json("explain", uid).items() if key not in ("uid", "ended")}
+
     with MisbehavingServer(certificates.server(), require_login=False) as server:
-        erp.relay("ANNA", server)
-        uid = erp.enqueue(**letter(user="ANNA"))
-        why = mailroom.run("explain", uid).out.partition("\n")[2]
-        assert "-> S12" in why or "-> S11" in why
-        assert mailroom.run("show", uid).out.endswith("why:\n" + why)
-        explained = mailroom.json("explain", uid)
-        assert mailroom.json("show", uid)["why"] == {key: value for key, value in explained.items() if key not in ("uid", "ended")}
+        erp.user("ANNA", mode="smtp")
+        held, undecided = erp.enqueue(**letter(user="ANNA")), erp.enqueue(**letter(user="ANNA"), not_before="2100-01-01T00:00:00Z")
+        told, steps = mailroom.run("show", undecided).out, mailroom.run("explain", undecided).out.partition("\n")[2]
+        assert told.endswith("why, were it decided now\n" + steps) and "what to do: " in steps
         with mailroom.daemon():
-            erp.wait_for(uid, "sent")
-    assert mailroom.run("show", uid).out.endswith("why, were it decided once more:\n" + why)
-    assert mailroom.json("explain", uid)["ended"] and "once more" in mailroom.run("explain", uid).out.splitlines()[0]
+            erp.wait_for(held, "held", "config_incomplete")
+            why_held, steps_held = explained(held), mailroom.run("explain", held).out.partition("\n")[2]
+            erp.relay("ANNA", server)
+            erp.wait_for(held, "sent")
+            later = erp.enqueue(**letter(user="ANNA"))
+            erp.wait_for(later, "sent")
+    why_sent, steps_sent = explained(held), mailroom.run("explain", held).out.partition("\n")[2]
+    assert why_held["outcome"] == "hold" and why_sent["table_row"] == "S11"
+    erp.user("ANNA", mode="outlook")  # neither is decided so any more
+    events = mailroom.json("show", held)["events"]
+    assert [event.get("why") for event in events if event["event"] in ("held", "sent")] == [why_held, why_sent]
+    told = mailroom.run("show", held).out
+    assert told.index("  why\n" + steps_held) < told.index("  why\n" + steps_sent) and "were it decided" not in told
+    assert mailroom.json("explain", held)["ended"] and "once more" in mailroom.run("explain", held).out.splitlines()[0]
+    assert database.value("SELECT count(DISTINCT decision) FROM mailroom.log") == 1, "alike"
+    assert database.value("SELECT count(*) FROM mailroom.decision") == 2
     login = database.cluster.create_role(database.name + "_operator", "IN ROLE mailroom_operator")
     mailroom.configure("database", connection=database.cluster.dsn(database.name + "_operator", login, database.name))
-    told = mailroom.run("show", uid).out
-    assert "why             not told here: reading the mail settings" in told and "table row" in told
+    assert mailroom.run("show", held).out == told
+    assert "  why             not told here: reading the mail settings" in mailroom.run("show", undecided).out
     missing = mailroom.run("explain", "4c839a95-b1f7-4bb6-80e4-5114477a2748", check=False)
     assert missing.code == 1 and "there is no message" in missing.err
 

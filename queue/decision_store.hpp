@@ -1,0 +1,25 @@
+// Why messages are decided as they are, for their stories: each text stands once in mailroom.decision.
+#pragma once
+
+#include "queue/pg/connection.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mailroom::queue {
+
+using DecisionId = std::int64_t; // 0: none
+
+struct Why {
+    DecisionId id = 0;
+    std::string json; // an object (docs/explain.md)
+};
+
+// The first 64 bits of the SHA-256 of the text: whoever writes the same gives it the same id.
+DecisionId decision_id(std::string_view json);
+
+pg::DbResult<void> record_decisions(pg::Connection& connection, const std::vector<Why>& decisions);
+
+} // namespace mailroom::queue
