@@ -1,5 +1,7 @@
 """What is cleared away beside the generations, and what operators are told of the queue's dead rows."""
 
+import json
+
 import pytest
 
 DAY = 86_400_000  # milliseconds
@@ -54,6 +56,19 @@ def test_a_refused_from_is_forgotten_a_month_after_it_was_let_go(store):
     store.root.rows("UPDATE mailroom.refused_sender SET until = until - interval '31 days', tried_again = (account = 'a')")
     assert forget_small(store) == 1
     assert store.root.value("SELECT account FROM mailroom.refused_sender") == "b"
+
+
+def test_a_decision_is_forgotten_after_the_history_that_may_name_it(store):
+    def record(*ids):
+        store.worker.run("record_decisions", json.dumps([{"id": id, "why": {"table_row": f"S{id}"}} for id in ids]))
+
+    record(2, 1, 2)
+    record(3)
+    store.root.rows("UPDATE mailroom.decision SET seen_at = (SELECT opened_at FROM mailroom.generation WHERE ring = 'history' AND opened_at IS NOT NULL)"
+                    " - CASE id WHEN 2 THEN interval '47 hours' ELSE interval '49 hours' END")
+    record(3)  # decided so again
+    assert forget_small(store) == 1
+    assert [row["id"] for row in store.operator.rows("SELECT id FROM mailroom.decision ORDER BY id")] == [2, 3]
 
 
 def hold(store, batch="B", session=None):
