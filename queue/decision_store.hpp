@@ -12,14 +12,14 @@ namespace mailroom::queue {
 
 using DecisionId = std::int64_t; // 0: none
 
-struct Why {
+struct RecordedDecision {
     DecisionId id = 0;
-    std::string json; // an object (docs/explain.md)
+    std::string why; // JSON, an object (docs/explain.md)
 };
 
-// The first 64 bits of the SHA-256 of the text: whoever writes the same gives it the same id.
-DecisionId decision_id(std::string_view json);
+// The first 64 bits of the SHA-256 of the text: whoever records the same gives it the same id.
+DecisionId decision_id(std::string_view why);
 
-pg::DbResult<void> record_decisions(pg::Connection& connection, const std::vector<Why>& decisions);
+pg::DbResult<void> record_decisions(pg::Connection& connection, const std::vector<RecordedDecision>& decisions);
 
 } // namespace mailroom::queue

@@ -1,5 +1,6 @@
 #include "queue/recover.hpp"
 
+#include "queue/json_array.hpp"
 #include "queue/sql.hpp"
 
 #include <fmt/format.h>
@@ -17,14 +18,6 @@ Error failed(const pg::DbError& error)
     return Error{fmt::format("recover: {}", pg::explain(error))};
 }
 
-std::string array_of(const std::vector<std::string>& objects)
-{
-    std::string array = "[";
-    for (const std::string& object : objects)
-        array.append(array.size() > 1 ? "," : "").append(object);
-    return array.append("]");
-}
-
 Result<Recovered> recover_in_transaction(pg::Connection& connection, const Recovery& recovery, const PlaceOfHold& doubt)
 {
     auto living =
@@ -39,7 +32,7 @@ Result<Recovered> recover_in_transaction(pg::Connection& connection, const Recov
         return failed(place.error());
     auto done = connection.run(sql("recover"),
                                pg::Params()
-                                   .text(array_of(recovery.messages))
+                                   .text(json_array(recovery.messages))
                                    .truth(recovery.is_complete)
                                    .number(*place)
                                    .number(recovery.newest_dispatcher)

@@ -2,6 +2,7 @@
 
 #include "config/crash_point.hpp"
 
+#include "queue/json_array.hpp"
 #include "queue/sql.hpp"
 
 #include <boost/json/array.hpp>
@@ -117,18 +118,6 @@ void put(json::object& object, const std::vector<RecipientRecord>& results)
     object.emplace("results", std::move(array));
 }
 
-std::string array_of(const std::vector<std::string_view>& objects)
-{
-    std::size_t size = 2;
-    for (const auto object : objects)
-        size += object.size() + 1;
-    std::string array;
-    array.reserve(size);
-    for (const auto object : objects)
-        array.append(array.empty() ? "[" : ",").append(object);
-    return array.append(array.empty() ? "[]" : "]");
-}
-
 Written written(const pg::Result& rows)
 {
     Written result;
@@ -216,7 +205,7 @@ pg::DbResult<Written> complete(pg::Connection& connection, DispatcherId dispatch
                                const std::vector<std::string_view>& endings)
 {
     static const pg::Statement statement = sql("complete");
-    auto rows = connection.run(statement, pg::Params().number(dispatcher).text(array_of(endings)));
+    auto rows = connection.run(statement, pg::Params().number(dispatcher).text(json_array(endings)));
     if (!rows)
         return rows.error();
     return written(*rows);
@@ -226,8 +215,8 @@ pg::DbResult<Written> suspend(pg::Connection& connection, DispatcherId dispatche
                               const std::vector<std::string_view>& suspensions)
 {
     static const pg::Statement statement = sql("suspend");
-    auto rows =
-        connection.run(statement, pg::Params().number(dispatcher).number(settings_version).text(array_of(suspensions)));
+    auto rows = connection.run(statement,
+                               pg::Params().number(dispatcher).number(settings_version).text(json_array(suspensions)));
     if (!rows)
         return rows.error();
     return written(*rows);
@@ -235,7 +224,7 @@ pg::DbResult<Written> suspend(pg::Connection& connection, DispatcherId dispatche
 
 pg::DbResult<void> keep_late(pg::Connection& connection, const std::vector<std::string_view>& outcomes, PlaceId place)
 {
-    auto rows = connection.run(sql("late_outcome"), pg::Params().text(array_of(outcomes)).number(place));
+    auto rows = connection.run(sql("late_outcome"), pg::Params().text(json_array(outcomes)).number(place));
     if (!rows)
         return rows.error();
     return {};

@@ -136,7 +136,8 @@ boost::asio::awaitable<void> Courier::doubt(const Job& job, const std::string& w
     delivery.outcome.stage = Stage::final_dot;
     const rules::History history{.attempts = job.claimed.attempts, .doubts = job.claimed.doubts};
     const rules::Judgement judgement = rules::decide(delivery, job.identity, history, policy_for(job), chance());
-    const Attempted attempted{job.table_row, &job.identity, std::nullopt, &delivery, nullptr, {}, job.why};
+    const Attempted attempted{
+        .table_row = job.table_row, .identity = &job.identity, .delivery = &delivery, .decision = job.decision};
     try {
         co_await store(job.claimed, attempted, judgement, job.snapshot->settings.version);
     } catch (const std::exception& error) { // at a stop without a database: whoever reaps the lease doubts it
@@ -211,7 +212,7 @@ boost::asio::awaitable<Route::Ended> Courier::settle(const Job& job, const Addre
     const Attempted attempted{job.table_row, &job.identity,
                               started,       &delivery,
                               &addressing,   tells_subject ? job.content->subject.str() : std::string_view(),
-                              job.why};
+                              job.decision};
     co_await spread(job, delivery.outcome, judgement.consequence);
     queue::PlaceId route = queue::unsorted;
     if (judgement.consequence == rules::Consequence::account_troubled) {
@@ -307,11 +308,11 @@ boost::asio::awaitable<void> Courier::store(const queue::Claimed& claimed, const
         needs_.completer.put_back(claimed.dispatcher, settings_version, std::get<queue::Suspension>(record));
 }
 
-boost::asio::awaitable<void> Courier::hold(queue::Claimed claimed, Decisions::Decided decided,
-                                           std::int64_t settings_version)
+boost::asio::awaitable<void> Courier::hold(queue::Claimed claimed, std::string table_row, rules::Hold hold,
+                                           queue::DecisionId decision, std::int64_t settings_version)
 {
-    const Attempted attempted{decided.decision.table_row, nullptr, std::nullopt, nullptr, nullptr, {}, decided.why};
-    const rules::Judgement judgement = rules::decide(*decided.decision.hold());
+    const Attempted attempted{.table_row = std::move(table_row), .decision = decision};
+    const rules::Judgement judgement = rules::decide(hold);
     bool stored = false;
     try {
         co_await store(claimed, attempted, judgement, settings_version);

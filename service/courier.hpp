@@ -6,7 +6,6 @@
 #include "queue/keyring.hpp"
 #include "service/completer.hpp"
 #include "service/content_reader.hpp"
-#include "service/decisions.hpp"
 #include "service/errand.hpp"
 #include "service/events.hpp"
 #include "service/job.hpp"
@@ -74,8 +73,8 @@ public:
     // How it went for the job's route.
     boost::asio::awaitable<Route::Ended> carry(Errand& errand, Round& round);
     // Where nobody was found who could send it.
-    boost::asio::awaitable<void> hold(queue::Claimed claimed, Decisions::Decided decided,
-                                      std::int64_t settings_version);
+    boost::asio::awaitable<void> hold(queue::Claimed claimed, std::string table_row, rules::Hold hold,
+                                      queue::DecisionId decision, std::int64_t settings_version);
     void put_back(const queue::Claimed& claimed, std::chrono::milliseconds delay,
                   std::string note); // no note: not worth a line
     void park(const queue::Claimed& claimed, queue::PlaceId route, std::int64_t settings_version);

@@ -22,30 +22,34 @@ explain::Explained decide_sender(const rules::Facts& facts, const std::string& p
 
 class Decisions {
 public:
-    static constexpr std::size_t most_alike = 10'000; // kinds of messages that are remembered, about 2 KB each, ours
+    // Kinds of messages that are remembered, and decisions that wait to be recorded: 1 to 2 KB each, ours. What is
+    // decided beyond has no words in its story.
+    static constexpr std::size_t most = 10'000;
 
-    // From now on by these settings. After half a day what is decided is recorded anew, so that nobody takes it for
-    // forgotten (forget_small.sql).
+    // From now on by these settings. Twice a day all that is decided counts as unrecorded again: what nobody recorded
+    // for two days may be forgotten (forget_small.sql).
     void by(std::shared_ptr<const Snapshot> snapshot, std::chrono::steady_clock::time_point now);
+    void record_anew(); // the database may be another, or have lost what was recorded
 
     struct Decided {
         rules::Decision decision; // points into the snapshot
-        queue::DecisionId why = 0;
+        queue::DecisionId id = 0;
     };
     Decided on(const queue::Claimed& message); // once `by` was told
 
-    // What is to be recorded before anybody looks it up.
-    const std::vector<queue::Why>& unrecorded() const { return unrecorded_; }
-    void recorded() { unrecorded_.clear(); }
+    bool has_unrecorded() const { return !unrecorded_.empty(); }
+    std::vector<queue::RecordedDecision> take_unrecorded(std::size_t limit);
+    void give_back(std::vector<queue::RecordedDecision> decisions); // they could not be recorded
 
 private:
+    const Decided& alike(const rules::Facts& facts);
     Decided decide(const rules::Facts& facts, const std::string& pinned);
 
     std::shared_ptr<const Snapshot> snapshot_;
-    std::chrono::steady_clock::time_point since_;
     std::map<rules::Facts, Decided> alike_;
     std::set<queue::DecisionId> known_; // recorded, or about to be
-    std::vector<queue::Why> unrecorded_;
+    std::map<queue::DecisionId, std::string> unrecorded_;
+    std::chrono::steady_clock::time_point recorded_since_;
 };
 
 } // namespace mailroom

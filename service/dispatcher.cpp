@@ -94,6 +94,7 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
                   setup_.file.installation.name, inheritance_, *journal_, events_,
                   [this] {
                       low_water_.look_at_all(); // also after a trouble, in which messages were put back
+                      decisions_.record_anew();
                       claim_wakeup_.wake();
                       upkeep_.soon();
                   }),
@@ -111,7 +112,8 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
       keeper_(routes_, places_, courier_, claim_lane_, upkeep_lane_, events_),
       claim_wakeup_(io.get_executor()),
       progress_(io.get_executor()),
-      review_(io.get_executor())
+      review_(io.get_executor()),
+      recording_(io.get_executor())
 {}
 
 Dispatcher::~Dispatcher() = default;
@@ -143,6 +145,7 @@ boost::asio::awaitable<void> Dispatcher::run()
     spawn(housekeeping_.run());
     spawn(claim_loop());
     spawn(review_holds());
+    spawn(record_decisions());
     if (!setup_.file.database.pooled) // behind a pooler the poll alone finds what is new
         listener_ = std::make_unique<queue::Listener>(
             source_of(setup_.file), std::vector<std::string>{"mailroom_wake", "mailroom_settings"},
@@ -249,6 +252,7 @@ void Dispatcher::stop()
     upkeep_.stop();
     housekeeping_.stop();
     review_.wake();
+    recording_.wake();
     claim_wakeup_.wake();
     progress_.wake();
 }

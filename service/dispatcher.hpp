@@ -105,7 +105,7 @@ private:
     // Sorting.
     // since: when they were asked for.
     boost::asio::awaitable<void> sort(std::vector<queue::Claimed> claimed, std::chrono::steady_clock::time_point since);
-    boost::asio::awaitable<void> record_decisions();
+    boost::asio::awaitable<void> record_decisions(); // until the dispatcher stops
     boost::asio::awaitable<void> fetch_content(std::vector<Job>& jobs);
     boost::asio::awaitable<void> review_holds(); // once a minute: is the reason still there?
 
@@ -162,6 +162,7 @@ private:
     Wakeup claim_wakeup_;
     Wakeup progress_;
     Wakeup review_;
+    Wakeup recording_;
     bool claiming_ = false;
     bool claim_is_unknown_ = false; // the last one got no answer
     struct HandBacks {

@@ -23,6 +23,7 @@ using std::chrono::steady_clock;
 
 constexpr auto look_for_suspects_every = std::chrono::seconds(1);
 constexpr auto review_holds_every = std::chrono::minutes(1);
+constexpr auto pause_of_recording = std::chrono::seconds(5); // after a failure, ours
 constexpr std::int64_t small_message =
     65'536; // octets; up to this its content comes with the batch's, attachments included
 
@@ -219,13 +220,13 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
             continue;
         }
         Decisions::Decided decided = decisions_.on(message);
-        if (decided.decision.hold() != nullptr) {
-            co_await courier_.hold(message, std::move(decided), snapshot->settings.version);
+        if (const rules::Hold* hold = decided.decision.hold(); hold != nullptr) {
+            co_await courier_.hold(message, decided.decision.table_row, *hold, decided.id, snapshot->settings.version);
             continue;
         }
         Job job{std::move(message),
                 std::move(decided.decision.table_row),
-                decided.why,
+                decided.id,
                 std::get<rules::Identity>(std::move(decided.decision.answer)),
                 snapshot,
                 std::nullopt,
@@ -240,7 +241,8 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
             co_await keeper_.park(job);
     }
     crash_point("sorted");
-    co_await record_decisions();
+    if (decisions_.has_unrecorded())
+        recording_.wake();
     co_await fetch_content(jobs);
     crash_point("content.read");
     for (Job& job : jobs) {
@@ -254,17 +256,26 @@ boost::asio::awaitable<void> Dispatcher::sort(std::vector<queue::Claimed> claime
     start_senders();
 }
 
-// Nobody waits for it but the sorting: mail goes also where it fails, and the next sorting tries it again.
+// Beside all that carries mail: nobody waits for it. A stop writes what is left, if the database takes it.
 boost::asio::awaitable<void> Dispatcher::record_decisions()
 {
-    if (decisions_.unrecorded().empty())
-        co_return;
-    const auto write = [&why = decisions_.unrecorded()](pg::Connection& connection) {
-        return queue::record_decisions(connection, why);
-    };
-    const auto done = co_await claim_lane_.run<void>(write);
-    if (!events_.upkeep_failed("recording why messages are decided as they are", done))
-        decisions_.recorded();
+    while (!stopping_ || decisions_.has_unrecorded()) {
+        if (!decisions_.has_unrecorded()) {
+            co_await recording_.wait_for(std::chrono::minutes(1)); // sorting wakes it
+            continue;
+        }
+        auto batch = decisions_.take_unrecorded(queue::max_batch);
+        const auto write = [&batch](pg::Connection& connection) { return queue::record_decisions(connection, batch); };
+        const auto done = co_await upkeep_lane_.run<void>(write);
+        if (!events_.upkeep_failed("recording why messages are decided as they are", done))
+            continue;
+        decisions_.give_back(std::move(batch));
+        if (stopping_)
+            co_return;
+        const auto again = steady_clock::now() + pause_of_recording;
+        while (!stopping_ && steady_clock::now() < again)
+            co_await recording_.wait_for(again - steady_clock::now());
+    }
 }
 
 boost::asio::awaitable<void> Dispatcher::fetch_content(std::vector<Job>& jobs)

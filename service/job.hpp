@@ -19,7 +19,7 @@ struct Route;
 struct Job {
     queue::Claimed claimed;
     std::string table_row;
-    queue::DecisionId why = 0;
+    queue::DecisionId decision = 0;
     rules::Identity identity;
     std::shared_ptr<const Snapshot> snapshot;     // identity points into it
     std::optional<queue::MessageContent> content; // none: large, read when it is sent

@@ -26,7 +26,7 @@ queue::AttemptRecord attempt_record(const Attempted& attempted)
 {
     queue::AttemptRecord record;
     record.table_row = attempted.table_row;
-    record.decision = attempted.why;
+    record.decision = attempted.decision;
     record.started_at = attempted.started_at;
     if (attempted.identity != nullptr) {
         const rules::Identity& identity = *attempted.identity;

@@ -53,7 +53,7 @@ struct Attempted {
     const Delivery* delivery = nullptr; // null: nothing was tried
     const Addressing* addressing = nullptr;
     std::string_view subject{}; // for the log
-    queue::DecisionId why = 0;
+    queue::DecisionId decision = 0;
 };
 
 // What the queue stores. place: of the hold, where the judgement holds the message or leaves it in doubt; of the route,

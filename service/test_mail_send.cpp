@@ -48,8 +48,11 @@ Job job_of(const Plan& plan)
     claimed.dated_at = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
     claimed.recipients = 1;
     claimed.lane = Lane::urgent;
-    return {std::move(claimed), plan.decision.table_row, 0,      *plan.decision.identity(),
-            plan.snapshot,      content_for(plan),       nullptr};
+    return {.claimed = std::move(claimed),
+            .table_row = plan.decision.table_row,
+            .identity = *plan.decision.identity(),
+            .snapshot = plan.snapshot,
+            .content = content_for(plan)};
 }
 
 // A look-up of a name that does not end keeps its thread: it is left behind, reachable, until the process ends.

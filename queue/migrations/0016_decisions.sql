@@ -1,5 +1,6 @@
 -- Why each message was decided as it was, in the words of that day: the steps stand once for all messages that were decided alike.
 
+-- One row for each user, Row and Model that mail goes by, and one more with each change of a setting that decides about it: 1 to 2 KB.
 CREATE TABLE mailroom.decision (
     id      bigint PRIMARY KEY, -- of what is in it, the same whoever writes it (queue/decision_store)
     why     jsonb NOT NULL,     -- docs/explain.md, "Decisions"
@@ -9,5 +10,5 @@ CREATE TABLE mailroom.decision (
 ALTER TABLE mailroom.story ADD COLUMN decision bigint; -- NULL: nothing was decided, or by an older dispatcher
 ALTER TABLE mailroom.log ADD COLUMN decision bigint;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON mailroom.decision TO mailroom_worker;
-GRANT SELECT ON mailroom.decision TO mailroom_operator, mailroom_administrator;
+GRANT SELECT, INSERT, UPDATE (seen_at), DELETE ON mailroom.decision TO mailroom_worker;
+GRANT SELECT ON mailroom.decision TO mailroom_operator;

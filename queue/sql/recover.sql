@@ -4,7 +4,7 @@
 -- Returns how many ended, are in doubt, and go on; and the uids that the journals know as sent and the database does not know at all.
 WITH told AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb)
-      AS e(uid uuid, verdict text, outcome text, counted integer, started_us bigint, table_row text, account text, from_address text, sender text, envelope_sender text,
+      AS e(uid uuid, verdict text, outcome text, counted integer, started_us bigint, table_row text, decision bigint, account text, from_address text, sender text, envelope_sender text,
            server text, stage text, code integer, enhanced text, reply text, results jsonb)),
 live AS MATERIALIZED (
     SELECT q.id, q.uid, t.verdict, CASE WHEN t.verdict = 'ended' THEN 'ended' WHEN t.verdict = 'in_doubt' OR NOT $2::boolean THEN 'in_doubt' ELSE 'goes_on' END AS becomes
@@ -22,10 +22,10 @@ results AS (
        SET state = excluded.state, code = excluded.code, enhanced = excluded.enhanced, reply = excluded.reply, at = clock_timestamp()),
 logged AS (
     INSERT INTO mailroom.log (generation, id, uid, ended_at, outcome, enqueued_at, started_at, lane, source, addressed, attempts, doubts, recipients, lease_no, user_id,
-                              row_id, model_id, posted_by, user_code, batch, table_row, account, from_address, sender, envelope_sender, server, stage, code, enhanced, reply)
+                              row_id, model_id, posted_by, user_code, batch, table_row, decision, account, from_address, sender, envelope_sender, server, stage, code, enhanced, reply)
     SELECT i.history_generation, g.id, g.uid, clock_timestamp(), t.outcome, g.enqueued_at, timestamptz 'epoch' + t.started_us * interval '1 microsecond', g.lane, g.source,
            g.addressed, g.attempts + coalesce(t.counted, 0), g.doubts, g.recipients, g.lease_no, g.user_id, g.row_id, g.model_id, g.posted_by, g.user_code, g.batch,
-           t.table_row, t.account, t.from_address, t.sender, t.envelope_sender, t.server, t.stage, t.code, t.enhanced, t.reply
+           t.table_row, t.decision, t.account, t.from_address, t.sender, t.envelope_sender, t.server, t.stage, t.code, t.enhanced, t.reply
       FROM gone g JOIN told t USING (uid) CROSS JOIN mailroom.installation i),
 moved AS (
     UPDATE mailroom.queue q

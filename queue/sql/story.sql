@@ -36,5 +36,5 @@ SELECT (to_jsonb(f) - 'id' - 'place' - 'row_id' - 'model_id' || jsonb_build_obje
           LEFT JOIN mailroom.recipient_result x ON x.generation = m.generation AND x.message_id = m.id AND x.position = r.ordinality - 1),
     'events', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e) - 'decision') || CASE WHEN d.id IS NULL THEN '{}' ELSE jsonb_build_object('why', d.why) END
                                          ORDER BY e.at), '[]')
-                 FROM events e LEFT JOIN mailroom.decision d ON d.id = e.decision)))::text
+                 FROM events e LEFT JOIN LATERAL (SELECT * FROM mailroom.decision x WHERE x.id = e.decision OFFSET 0) d ON true)))::text
   FROM message m JOIN facts f ON f.id = m.id

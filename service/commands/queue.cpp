@@ -218,11 +218,15 @@ int show(const Options& options, const std::string& uid)
     if (!line)
         return complain(options, line.error().text);
     story->as_object()["line"] = *std::move(line);
-    if (options.output == Output::json)
+    const bool is_undecided = text_at(*story, "ended_at").empty() && !tells_why(*story);
+    if (options.output == Output::json) {
+        const auto now = is_undecided ? explain_message(options, *connection, uid) : std::optional<ExplainedMessage>();
+        story->as_object()["why_now"] = now && *now ? json::value(explain::to_json((*now)->explained)) : json::value();
         print_json(*story);
-    else
-        print_story(*story);
-    if (options.output != Output::json && !tells_why(*story))
+        return Exit::ok;
+    }
+    print_story(*story);
+    if (is_undecided)
         print_why_now(explain_message(options, *connection, uid));
     return Exit::ok;
 }

@@ -17,8 +17,9 @@ struct Explained {
 
 Explained explain(const rules::Facts& facts, const MailSettings& settings, const rules::Knowledge& knowledge);
 
+// Kept in mailroom.decision for as long as the log: keys may come, none may go or change its meaning.
 boost::json::object to_json(const Explained& explained);
-std::string
-to_text(const boost::json::object& explained); // of to_json, also once it was kept; lines, the last one ended too
+// Of what to_json made, now or that day: lines, the last one ended too.
+std::string to_text(const boost::json::object& explained);
 
 } // namespace mailroom::explain

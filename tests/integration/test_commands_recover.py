@@ -78,6 +78,7 @@ def test_what_the_journal_knows_ends_and_the_rest_is_in_doubt(erp, mailroom, ser
     assert (done["ended"], done["in_doubt"], done["waiting"], sorted(done["sent_and_unknown"])) == (6, 4, 0, sorted(since))
     states = erp.states()
     assert {states[uid] for uid in waiting[:6]} == {("sent", "")} and {states[uid] for uid in waiting[6:]} == {("held", "in_doubt")}
+    assert erp.database.value("SELECT count(decision) FROM mailroom.log") == 6, "the journal knows why, too"
     with mailroom.daemon():
         new = erp.enqueue(user="ANNA", **letter())
         erp.wait_for(new, "sent")

@@ -68,6 +68,19 @@ def test_a_daemon_forgets_keys_past_their_retention(erp, mailroom):
         wait_until(lambda: erp.database.rows("SELECT key FROM mailroom.idempotency") == [{"key": "new"}], 30, "the old key to be forgotten")
 
 
+def test_mail_goes_while_it_cannot_be_recorded_why_and_that_is_made_up_for(erp, mailroom):
+    erp.database.rows("CREATE FUNCTION mailroom.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$")
+    erp.database.rows("CREATE TRIGGER refuse BEFORE INSERT ON mailroom.decision FOR EACH ROW EXECUTE FUNCTION mailroom.refuse()")
+    uid = erp.enqueue(**letter())
+    with mailroom.daemon() as daemon:
+        erp.wait_for(uid, "held", "user_missing")
+        daemon.wait_for_line("recording why messages are decided as they are failed: not now")
+        assert all("why" not in event for event in erp.story(uid)["events"])
+        erp.database.rows("DROP TRIGGER refuse ON mailroom.decision")
+        daemon.wait_for_line("it is over: recording why")
+    assert [event["why"]["table_row"] for event in erp.story(uid)["events"] if event["event"] == "held"] == ["S1"]
+
+
 def test_a_daemon_of_another_installation_clears_away_nothing(erp, mailroom):
     erp.database.rows("UPDATE mailroom.installation SET name = 'other'")
     days_pass(erp, 400)

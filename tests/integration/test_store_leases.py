@@ -200,3 +200,14 @@ def test_a_late_outcome_that_is_told_twice_stands_once_in_the_story(store, reape
     for _ in range(2):
         late(store, store.place("in_doubt/x"), ending(message))
     assert [event["event"] for event in store.story(message["uid"])] == ["lease_lost", "late_outcome"]
+
+
+def test_each_outcome_names_the_decision_that_it_was_made_by(store):
+    dispatcher = store.dispatcher()
+    held, ended, too_late = [store.producer.enqueue() for _ in range(3)]
+    messages = {message["uid"]: message for message in store.claim(dispatcher)}
+    suspend(store.worker, dispatcher, store.version, suspension(messages[held], "held", place_id=store.place(), decision=-2 ** 63))
+    complete(store.worker, dispatcher, ending(messages[ended], decision=2 ** 63 - 1))
+    late(store, store.place(), ending(messages[too_late], decision=3))
+    assert [event["decision"] for uid in (held, too_late) for event in store.story(uid)] == [-2 ** 63, 3]
+    assert store.log(ended)["decision"] == 2 ** 63 - 1

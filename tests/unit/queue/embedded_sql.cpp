@@ -127,6 +127,7 @@ TEST(EmbeddedSql, HasEveryStatementThatTheProgramAsksFor)
                                    "recipient_results",
                                    "refuse_login",
                                    "refuse_sender",
+                                   "record_decisions",
                                    "register",
                                    "release",
                                    "release_place",

@@ -35,7 +35,7 @@ inline queue::Claimed claimed(queue::MessageId id = 7, Lane lane = Lane::normal)
 
 inline Job job(queue::MessageId id, Lane lane)
 {
-    return {claimed(id, lane), "S11", 0, identity(), nullptr, std::nullopt, nullptr};
+    return {.claimed = claimed(id, lane), .table_row = "S11", .identity = identity()};
 }
 
 inline MailAddress address(const std::string& text)
