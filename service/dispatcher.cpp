@@ -106,7 +106,11 @@ Dispatcher::Dispatcher(boost::asio::io_context& io, Setup setup, Transport& tran
                     return keeper_.account_troubled(job, rest, std::move(why));
                 }}),
       upkeep_(io.get_executor(), upkeep_lane_, places_, enrollment_, inheritance_, events_, policy_of(setup_.file),
-              rules::DoubtRules(setup_.file.doubt), setup_.file.dispatcher.lease / 4, [this] { claim_wakeup_.wake(); }),
+              rules::DoubtRules(setup_.file.doubt), setup_.file.dispatcher.lease / 4,
+              [this] {
+                  low_water_.look_at_all(); // what was released keeps its old place in line
+                  claim_wakeup_.wake();
+              }),
       housekeeping_(io.get_executor(), source_of(setup_.file), enrollment_, events_, setup_.file.retention),
       routes_(connections_per_account(setup_.file.dispatcher)),
       keeper_(routes_, places_, courier_, claim_lane_, upkeep_lane_, events_),

@@ -21,10 +21,10 @@ struct Job {
     std::string table_row;
     queue::DecisionId decision = 0;
     rules::Identity identity;
-    std::shared_ptr<const Snapshot> snapshot;     // identity points into it
-    std::optional<queue::MessageContent> content; // none: large, read when it is sent
-    Route* route = nullptr;                       // by which it goes
-    int charged = 0;                              // recipients, of those granted to the route, once it has begun
+    std::shared_ptr<const Snapshot> snapshot{};     // identity points into it
+    std::optional<queue::MessageContent> content{}; // none: large, read when it is sent
+    Route* route = nullptr;                         // by which it goes
+    int charged = 0;                                // recipients, of those granted to the route, once it has begun
     std::chrono::steady_clock::time_point expires = std::chrono::steady_clock::time_point::max(); // then it must not go
 
     bool is_suspect() const { return claimed.place == queue::suspects; }

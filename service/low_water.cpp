@@ -14,6 +14,7 @@ constexpr auto at_most = std::chrono::seconds(30);
 
 void LowWater::mark(std::vector<queue::Range>& ranges, Clock::time_point now)
 {
+    looks_again_ = false;
     for (auto& [key, mark] : marks_)
         mark.whole = false;
     for (queue::Range& range : ranges) {
@@ -38,13 +39,14 @@ void LowWater::claimed(const std::vector<queue::Claimed>& got, Clock::time_point
         const auto found = newest.find(range);
         if (found != newest.end()) // a whole look may have found what lies in front of the mark, and not all of it
             mark.last = mark.whole ? found->second : std::max(mark.last, found->second);
-        if (mark.whole)
+        if (mark.whole && !looks_again_)
             mark.next_whole_look = ended + std::min<Clock::duration>((ended - began) * rarity, at_most);
     }
 }
 
 void LowWater::look_at_all()
 {
+    looks_again_ = true;
     for (auto& [key, mark] : marks_)
         mark.next_whole_look = {};
 }

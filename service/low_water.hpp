@@ -18,7 +18,7 @@ public:
 
     void mark(std::vector<queue::Range>& ranges, Clock::time_point now); // sets where each begins
     void claimed(const std::vector<queue::Claimed>& got, Clock::time_point began, Clock::time_point ended);
-    void look_at_all(); // at the next claim: what was put in front of the marks meanwhile is nobody's cost
+    void look_at_all(); // at the next claim, one under way not counted: much may stand in front of the marks by now
 
 private:
     struct Mark {
@@ -27,6 +27,7 @@ private:
         bool whole = false; // the claim under way begins at the beginning
     };
     std::map<std::pair<queue::PlaceId, Lane>, Mark> marks_;
+    bool looks_again_ = false; // asked for while a claim is under way
 };
 
 } // namespace mailroom

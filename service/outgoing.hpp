@@ -49,7 +49,7 @@ std::optional<rules::PinnedIdentity> pinned_from(const std::string& text); // JS
 struct Attempted {
     std::string table_row;
     const rules::Identity* identity = nullptr; // null: nobody was found who could send it
-    std::optional<std::chrono::system_clock::time_point> started_at;
+    std::optional<std::chrono::system_clock::time_point> started_at{};
     const Delivery* delivery = nullptr; // null: nothing was tried
     const Addressing* addressing = nullptr;
     std::string_view subject{}; // for the log

@@ -20,6 +20,7 @@ struct Facts {
     std::optional<std::int32_t> model;
     bool addressed = false; // the Row or Model had an address when the message was enqueued
 
+    // NOLINTNEXTLINE(readability-implicit-bool-conversion): clang-tidy 14 takes the comparison of a bool for one
     auto operator<=>(const Facts&) const = default;
 };
 

@@ -273,5 +273,5 @@ def test_a_stop_that_may_take_longer_than_the_unit_says_asks_for_the_time(erp, m
     manager.wait_for("STATUS=stopping: awaits replies on 1 connection", after=at)
     reload(mailroom, daemon)  # too late, and no harm
     answer.set()
-    assert daemon.stop() == 0
+    assert daemon.wait() == 0
     assert erp.states() == {uid: ("sent", "")} and "RELOADING=1" not in manager.hear_all()

@@ -73,7 +73,7 @@ def test_mail_goes_while_it_cannot_be_recorded_why_and_that_is_made_up_for(erp, 
     erp.database.rows("CREATE TRIGGER refuse BEFORE INSERT ON mailroom.decision FOR EACH ROW EXECUTE FUNCTION mailroom.refuse()")
     uid = erp.enqueue(**letter())
     with mailroom.daemon() as daemon:
-        erp.wait_for(uid, "held", "user_missing")
+        erp.wait_for(uid, "held", "no_user")
         daemon.wait_for_line("recording why messages are decided as they are failed: not now")
         assert all("why" not in event for event in erp.story(uid)["events"])
         erp.database.rows("DROP TRIGGER refuse ON mailroom.decision")

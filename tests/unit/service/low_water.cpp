@@ -95,5 +95,16 @@ TEST(LowWater, SinksToWhatAWholeLookFoundInFrontOfIt)
     EXPECT_EQ(since(low_water, start + seconds(28)), epoch + seconds(5));
 }
 
+TEST(LowWater, LooksAtAllAfterTheClaimThatWasUnderWayWhenThisWasAskedFor)
+{
+    LowWater low_water;
+    since(low_water, start);
+    low_water.look_at_all(); // the claim did not see what it is asked for
+    low_water.claimed({at(seconds(30))}, start, start + milliseconds(500));
+    EXPECT_EQ(since(low_water, start + milliseconds(600)), epoch);
+    low_water.claimed({}, start + milliseconds(600), start + milliseconds(1100));
+    EXPECT_EQ(since(low_water, start + milliseconds(1200)), epoch + seconds(30));
+}
+
 } // namespace
 } // namespace mailroom
