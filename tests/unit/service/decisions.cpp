@@ -154,13 +154,12 @@ TEST_F(DecisionsBySnapshot, HoldWhatWouldGoAsSomebodyElseThanBefore)
 // Its words are read for as long as the log is kept.
 TEST(KeptDecision, OfAnOlderVersionIsTold)
 {
-    const auto kept = boost::json::parse(R"({"table_row": "S13", "outcome": "hold", "account": null,
+    const auto kept = boost::json::parse(R"~({"table_row": "S13", "outcome": "hold", "account": null,
         "hold": {"reason": "config_incomplete", "subjects": [], "text": "config_incomplete(user BEN: Password)",
                  "remedy": "An administrator must fill in Password of user BEN."},
         "steps": [{"step": 6, "question": "everything that is needed is there",
                    "settings": [{"setting": "user BEN: password", "value": null, "origin": "stored"}],
-                   "result": "S13: held: config_incomplete(user BEN: Password)"}]
-})");
+                   "result": "S13: held: config_incomplete(user BEN: Password)"}]})~");
     EXPECT_EQ(explain::to_text(kept.as_object()), " 6. everything that is needed is there\n"
                                                   "      user BEN: password = (none) (stored)\n"
                                                   "      -> S13: held: config_incomplete(user BEN: Password)\n"
