@@ -140,6 +140,30 @@ struct CsvReader {
     }
 };
 
+bool is_secret(std::string_view setting)
+{
+    constexpr std::array<std::string_view, 3> secrets{"password", "token", "secret"};
+    return std::ranges::find(secrets, ascii_lower(trimmed(setting))) != secrets.end();
+}
+
+// The parsers limit how deep it is.
+void find_secrets(const json::value& given, const std::string& place, std::vector<std::string>& found)
+{
+    if (const json::array* const list = given.if_array()) {
+        for (std::size_t at = 0; at < list->size(); ++at)
+            find_secrets(list->at(at), fmt::format("{}[{}]", place, at), found);
+    } else if (const json::object* const object = given.if_object()) {
+        for (const auto& [key, value] : *object) {
+            const std::string_view name(key.data(), key.size());
+            const std::string inner = fmt::format("{}{}{}", place, place.empty() ? "" : ".", name);
+            if (is_secret(name))
+                found.push_back(inner);
+            else
+                find_secrets(value, inner, found);
+        }
+    }
+}
+
 bool is_text(std::string_view setting)
 {
     constexpr std::array<std::string_view, 6> texts{"name", "email", "account", "from", "server", "code"};
@@ -232,6 +256,13 @@ Result<SettingsTable> settings_from_csv(std::string_view text, std::string_view 
         return Error{problems.substr(0, problems.size() - 1)};
     table.settings.emplace(json::string_view(part.data(), part.size()), std::move(elements));
     return table;
+}
+
+std::vector<std::string> secrets_in(const json::value& given)
+{
+    std::vector<std::string> found;
+    find_secrets(given, {}, found);
+    return found;
 }
 
 std::string settings_as_json(const json::value& settings)

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mailroom {
 
@@ -27,6 +28,10 @@ struct SettingsTable {
     boost::json::array lines;     // where each element begins, from 1
 };
 Result<SettingsTable> settings_from_csv(std::string_view text, std::string_view part);
+
+// Where secrets stand in what somebody gives as settings (users[2].password): what goes to the database may be in its
+// log.
+std::vector<std::string> secrets_in(const boost::json::value& given);
 
 // As the database gives them, in the order of the documentation.
 std::string settings_as_json(const boost::json::value& settings);

@@ -2,6 +2,7 @@
 
 #include "queue/migrate.hpp"
 #include "queue/sql.hpp"
+#include "service/settings_text.hpp"
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -111,6 +112,9 @@ Result<json::object> assignments_json(const std::vector<std::string>& assignment
             return Error{fmt::format("\"{}\" is not of the form name=value", assignment)};
         values.emplace(assignment.substr(0, equals), assignment.substr(equals + 1));
     }
+    if (!secrets_in(values).empty())
+        return Error{"a secret is no setting: everybody on this machine sees options. `mailroom account password` asks "
+                     "for it, and a test with --password; what was typed here is known now, change it"};
     return values;
 }
 

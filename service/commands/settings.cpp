@@ -95,8 +95,7 @@ std::string settings_format_of(const SettingsFile& file)
     return extension == ".toml" ? "toml" : extension == ".csv" ? "csv" : "json";
 }
 
-// What import_settings takes: the settings, and of a table the line of each element.
-Result<SettingsTable> read_settings_file(const SettingsFile& file)
+Result<SettingsTable> parsed_settings_file(const SettingsFile& file)
 {
     const auto text = text_of_file(file.path);
     if (!text)
@@ -115,6 +114,20 @@ Result<SettingsTable> read_settings_file(const SettingsFile& file)
     if (!settings)
         return settings.error();
     return SettingsTable{*std::move(settings), {}};
+}
+
+// What import_settings takes: the settings, and of a table the line of each element.
+Result<SettingsTable> read_settings_file(const SettingsFile& file)
+{
+    auto table = parsed_settings_file(file);
+    if (!table)
+        return table;
+    if (const auto secrets = secrets_in(table->settings); !secrets.empty())
+        return Error{
+            fmt::format("{}{}: a secret is no setting; nothing was saved. `mailroom account password` asks for "
+                        "it",
+                        secrets.front(), secrets.size() > 1 ? " and others" : "")};
+    return table;
 }
 
 SettingsCall import_call(const SettingsTable& table, Confirmed confirmed)

@@ -1,6 +1,7 @@
 """A password that is entered, used and refused is in clear nowhere: not in the database, its log, ours, a file, an output, a process's memory on disk."""
 
 import base64
+import json
 import os
 import re
 import secrets
@@ -139,9 +140,21 @@ def test_one_that_is_typed_as_a_setting_is_refused_before_the_database_sees_it(e
     secret = "Canary-" + secrets.token_urlsafe(18)
     database.cluster.execute(f"ALTER ROLE \"{database.owner}\" SET log_statement = 'all'")
     erp.general(account=GENERAL)
-    for name in ("password", "Password", "token"):
-        answer = mailroom.run("account", "set", "general", f"{name}={secret}", check=False)
-        assert answer.code == 2 and "a secret is no setting" in answer.err and secret not in answer.out + answer.err
+    erp.user("ANNA", email=ANNA)
+    files = {"a.json": json.dumps({"general": {"Password": secret}}), "a.toml": f'[[users]]\ncode = "ANNA"\npassword = "{secret}"\n',
+             "a.csv": f"code,password\nANNA,{secret}\n"}
+    for name, text in files.items():
+        (mailroom.directory / name).write_text(text)
+    commands = [["account", "set", "general", f"{name}={secret}"] for name in ("password", " Password ", "token")] + [
+        ["settings", "copy", "user", "ANNA", "BEN", f"password={secret}"], ["test", "general", "--to", "a@one.test", f"password={secret}"],
+        ["limit", "set", "localhost", f"password={secret}"],
+        *(["settings", "apply", mailroom.directory / name, *more] for name in ("a.json", "a.toml") for more in ((), ("--dry-run",))),
+        ["settings", "apply", mailroom.directory / "a.csv", "--kind", "user"]]
+    for command in commands:
+        answer = mailroom.run(*command, check=False)
+        assert answer.code == 2 and "a secret is no setting" in answer.err and secret not in answer.out + answer.err, command
+    for name in files:
+        (mailroom.directory / name).unlink()
     assert not found(forms_of(secret), {"PostgreSQL's log": database.cluster.log().encode()})
 
 

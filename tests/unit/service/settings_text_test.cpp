@@ -86,5 +86,14 @@ TEST(SettingsText, ATableThatDoesNotAddUpIsRefusedWithItsLines)
     EXPECT_THAT(complaint(""), HasSubstr("line 1"));
 }
 
+TEST(SettingsText, SecretsAreFoundWhereverTheyStandAndWhateverTheirCase)
+{
+    EXPECT_THAT(
+        secrets_in(json::parse(R"({"general": {"Password": 1, "has_password": true}, "users": [{"code": "token"},
+                                           {" token ": {"secret": 2}}], "SECRET": []})")),
+        testing::UnorderedElementsAre("general.Password", "users[1]. token ", "SECRET"));
+    EXPECT_THAT(secrets_in(sample_export()), testing::IsEmpty());
+}
+
 } // namespace
 } // namespace mailroom
