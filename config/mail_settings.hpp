@@ -55,6 +55,7 @@ struct SmtpServer {
 };
 
 struct General {
+    std::int64_t version = 0; // raised by each change of it
     Edition edition = Edition::on_premise;
     Mode default_user_mode = Mode::outlook;
     Mode mode = Mode::not_configured; // of the shared account: not_configured, smtp or office365
@@ -70,7 +71,8 @@ struct General {
 };
 
 struct User {
-    std::int32_t id = 0; // never reused
+    std::int32_t id = 0;      // never reused
+    std::int64_t version = 0; // raised by each change of it
     std::string code;
     std::string name;
     bool enabled = true;

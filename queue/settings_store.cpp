@@ -45,6 +45,7 @@ void read_general(const pg::Result& rows, StoredSettings& stored)
     general.password = sealed(rows, 0, 17);
     general.token = sealed(rows, 0, 18);
     stored.key_id = rows.text(0, 19);
+    general.version = rows.number(0, 20);
 }
 
 void read_users(const pg::Result& rows, MailSettings& settings)
@@ -63,6 +64,7 @@ void read_users(const pg::Result& rows, MailSettings& settings)
         user.send_as = rows.truth(row, 13);
         user.password = sealed(rows, row, 14);
         user.token = sealed(rows, row, 15);
+        user.version = rows.number(row, 16);
         settings.user_ids.emplace(user.code, user.id);
         settings.users.emplace(user.id, std::move(user));
     }

@@ -10,6 +10,10 @@ ALTER TABLE mailroom.users ADD COLUMN version bigint NOT NULL DEFAULT nextval('m
 ALTER TABLE mailroom.rows ADD COLUMN version bigint NOT NULL DEFAULT nextval('mailroom.settings_version_seq');
 ALTER TABLE mailroom.models ADD COLUMN version bigint NOT NULL DEFAULT nextval('mailroom.settings_version_seq');
 
+-- The server that the password was entered for: no other is shown it unless somebody means it. Blank: there was none, the first one saved is it.
+ALTER TABLE mailroom.general ADD COLUMN password_server text NOT NULL DEFAULT '';
+ALTER TABLE mailroom.users ADD COLUMN password_server text NOT NULL DEFAULT '';
+
 -- Written once, never changed and never cleared away.
 CREATE TABLE mailroom.settings_change (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -32,7 +36,7 @@ CREATE INDEX settings_change_of ON mailroom.settings_change (kind, code, version
 CREATE FUNCTION mailroom.record_settings() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     secrets constant text[] := ARRAY['password', 'token'];
-    silent constant text[] := ARRAY['id', 'singleton', 'code', 'version', 'mode_saved'];
+    silent constant text[] := ARRAY['id', 'singleton', 'code', 'version', 'mode_saved', 'password_server'];
     before constant jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
     after constant jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
     subject constant jsonb := coalesce(after, before);
@@ -148,21 +152,49 @@ CREATE FUNCTION mailroom.inherited_server(g mailroom.general) RETURNS text LANGU
     SELECT coalesce(nullif(btrim(g.user_server), ''), btrim(g.server))
 $$;
 
+CREATE FUNCTION mailroom.inherits_server(u mailroom.users) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT u.mode = 'same_as_general' OR btrim(u.server) = ''
+$$;
+
 -- The server that a User's password is shown to, now or once their mode is smtp.
 CREATE FUNCTION mailroom.server_of(u mailroom.users, g mailroom.general) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN u.mode = 'same_as_general' OR btrim(u.server) = '' THEN mailroom.inherited_server(g) ELSE btrim(u.server) END
+    SELECT CASE WHEN mailroom.inherits_server(u) THEN mailroom.inherited_server(g) ELSE btrim(u.server) END
+$$;
+
+-- Of those that were entered before this was kept.
+UPDATE mailroom.general SET password_server = btrim(server) WHERE password IS NOT NULL;
+UPDATE mailroom.users u SET password_server = mailroom.server_of(u, g) FROM mailroom.general g WHERE u.password IS NOT NULL;
+
+-- Whether a password that was entered for one server would be shown to another.
+CREATE FUNCTION mailroom.is_for_another(password_server text, server text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT password_server <> '' AND server NOT IN ('', password_server)
+$$;
+
+-- How many passwords of users who inherit their server were not entered for the one that it is now.
+CREATE FUNCTION mailroom.passwords_not_for(g mailroom.general) RETURNS bigint LANGUAGE sql STABLE SET search_path = mailroom, pg_temp AS $$
+    SELECT count(*) FROM users u WHERE u.password IS NOT NULL AND inherits_server(u) AND inherited_server(g) NOT IN ('', u.password_server)
+$$;
+
+-- Whoever saved General has meant it: from now on these passwords are for the server that users inherit now.
+CREATE FUNCTION mailroom.bind_inherited_passwords() RETURNS void LANGUAGE sql SET search_path = mailroom, pg_temp AS $$
+    UPDATE users u SET password_server = inherited_server(g) FROM general g
+     WHERE u.password IS NOT NULL AND inherits_server(u) AND inherited_server(g) NOT IN ('', u.password_server)
 $$;
 
 CREATE FUNCTION mailroom.mode_of(u mailroom.users, g mailroom.general) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE u.mode WHEN 'same_as_general' THEN mailroom.default_user_mode(g) ELSE u.mode END
 $$;
 
+-- As addresses and names of servers are compared: lower() would change other letters as well, where the locale knows them.
+CREATE FUNCTION mailroom.ascii_lower(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT translate(value, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
+$$;
+
 -- What General's account must be allowed to send as by its server.
 CREATE FUNCTION mailroom.general_sends_as() RETURNS TABLE (address text, kind text, code text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
     SELECT address_of(g.from_address), 'general', '' FROM general g
-     WHERE g.from_address <> '' AND translate(address_of(g.from_address), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
-                                 <> translate(btrim(g.account), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
+     WHERE g.from_address <> '' AND ascii_lower(address_of(g.from_address)) <> ascii_lower(btrim(g.account))
     UNION ALL SELECT address_of(r.from_address), 'row', r.code FROM rows r WHERE r.mode = 'general' AND r.from_address <> ''
     UNION ALL SELECT address_of(m.from_address), 'model', m.code FROM models m WHERE m.mode = 'general' AND m.from_address <> ''
     ORDER BY 1, 2, 3
@@ -234,12 +266,13 @@ $$;
 CREATE FUNCTION mailroom.check_meant(before mailroom.general) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     present general;
-    shown constant bigint := count(*) FROM users u WHERE (u.mode = 'same_as_general' OR u.server = '') AND u.password IS NOT NULL;
+    shown bigint;
     obstacles jsonb;
     words text[] := '{}';
 BEGIN
     SELECT * INTO STRICT present FROM general;
-    IF shown > 0 AND inherited_server(present) NOT IN ('', inherited_server(before)) THEN
+    shown := passwords_not_for(present);
+    IF shown > 0 THEN
         words := words || format('general: %s of users who inherit the server would be shown to "%s"', passwords(shown), inherited_server(present));
     END IF;
     IF present.edition = 'cloud' AND before.edition <> 'cloud' THEN
@@ -265,7 +298,7 @@ DECLARE
     why jsonb := '{}';
     advice text[] := '{}';
     lacks text[];
-    shown integer;
+    shown bigint;
     addresses text;
 BEGIN
     SELECT * INTO STRICT old FROM general FOR UPDATE;
@@ -277,15 +310,15 @@ BEGIN
         new.mode_saved := true;
         why := why || '{"mode": "default_user_mode was saved as smtp, and mode never was"}';
     END IF;
-    IF new.password IS NOT NULL AND (new.account IS DISTINCT FROM old.account OR old.server NOT IN ('', new.server)) THEN
+    IF new.password IS NOT NULL AND (new.account IS DISTINCT FROM old.account OR is_for_another(old.password_server, new.server)) THEN
         new.password := NULL;
         why := why || '{"password": "it belonged to another account or server"}';
         advice := advice || 'general: the password belonged to another account or server and was removed; enter it again'::text;
     END IF;
     advice := advice || server_advice('general', CASE WHEN new.mode = 'smtp' THEN new.server ELSE '' END, new.port, new.use_ssl, new.login)
                      || server_advice('general, the server for users', new.user_server, new.user_port, new.user_use_ssl, new.user_login);
-    SELECT count(*) INTO shown FROM users u WHERE (u.mode = 'same_as_general' OR u.server = '') AND u.password IS NOT NULL;
-    IF shown > 0 AND inherited_server(new) NOT IN ('', inherited_server(old)) THEN
+    shown := passwords_not_for(new);
+    IF shown > 0 THEN
         advice := advice || format('general: %s of users who inherit the server will be shown to "%s"', passwords(shown), inherited_server(new));
     END IF;
     PERFORM because(why);
@@ -293,7 +326,8 @@ BEGIN
     UPDATE general SET edition = new.edition, default_user_mode = new.default_user_mode, mode = new.mode, mode_saved = new.mode_saved,
            account = new.account, from_address = new.from_address, server = new.server, port = new.port, use_ssl = new.use_ssl, login = new.login,
            allow_cleartext = new.allow_cleartext, user_server = new.user_server, user_port = new.user_port, user_use_ssl = new.user_use_ssl,
-           user_login = new.user_login, user_allow_cleartext = new.user_allow_cleartext, send_as = new.send_as, password = new.password;
+           user_login = new.user_login, user_allow_cleartext = new.user_allow_cleartext, send_as = new.send_as, password = new.password,
+           password_server = coalesce(nullif(new.server, ''), old.password_server);
     IF new.edition IS DISTINCT FROM old.edition THEN -- by which a code may become an account, or be none any more
         PERFORM because('{"password": "it belonged to another account: the edition was changed"}');
         FOR one IN UPDATE users u SET password = NULL WHERE u.password IS NOT NULL AND account_of(u, new.edition) <> account_of(u, old.edition) RETURNING u.* LOOP
@@ -327,16 +361,16 @@ DECLARE
     old users;
     new users;
     made integer;
-    known text;
+    serving text;
     why jsonb := '{}';
     advice text[] := '{}';
     lacks text[];
 BEGIN
+    SELECT * INTO STRICT shared FROM general FOR SHARE; -- first, as all who lock both: nobody changes the inherited server meanwhile
     INSERT INTO users (code) VALUES (own_code) ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS made = ROW_COUNT;
     SELECT * INTO STRICT old FROM users u WHERE u.code = own_code FOR UPDATE;
     PERFORM check_version('user', own_code, CASE WHEN made = 0 THEN old.version END, settings);
-    SELECT * INTO STRICT shared FROM general;
     new := jsonb_populate_record(old, given);
     IF given ->> 'mode' = 'smtp' AND new.server = '' THEN -- from now on the user's own
         IF shared.user_server <> '' THEN
@@ -349,10 +383,11 @@ BEGIN
         why := why || (SELECT jsonb_object_agg(name, 'mode was saved as smtp without a server: the inherited one became the user''s own')
                          FROM unnest(ARRAY['server', 'port', 'use_ssl', 'login', 'allow_cleartext']) name);
     END IF;
-    known := coalesce(nullif(old.server, ''), inherited_server(shared)); -- the server that the password was entered for
+    serving := server_of(new, shared);
+    -- Where only the inherited server is another one, that is for whoever saves General to mean (check_meant).
     IF new.password IS NOT NULL AND (new.account IS DISTINCT FROM old.account OR account_of(new, shared.edition) <> account_of(old, shared.edition)
-            OR known <> '' AND known <> coalesce(nullif(new.server, ''), inherited_server(shared))
-            OR server_of(old, shared) NOT IN ('', server_of(new, shared))) THEN
+            OR new.server <> old.server AND is_for_another(old.password_server, new.server)
+            OR serving <> server_of(old, shared) AND is_for_another(old.password_server, serving)) THEN
         new.password := NULL;
         why := why || '{"password": "it belonged to another account or server"}';
         advice := advice || format('user %s: the password belonged to another account or server and was removed; enter it again', own_code);
@@ -361,7 +396,8 @@ BEGIN
     PERFORM because(why);
     UPDATE users SET name = new.name, enabled = new.enabled, email = new.email, mode = new.mode, account = new.account,
            from_address = new.from_address, server = new.server, port = new.port, use_ssl = new.use_ssl, login = new.login,
-           allow_cleartext = new.allow_cleartext, send_as = new.send_as, password = new.password
+           allow_cleartext = new.allow_cleartext, send_as = new.send_as, password = new.password,
+           password_server = CASE WHEN inherits_server(new) THEN old.password_server ELSE serving END
      WHERE id = old.id;
     PERFORM because('{}');
     lacks := CASE WHEN why ? 'password' THEN array_remove(user_lacks(new, shared), 'Password') ELSE user_lacks(new, shared) END;
@@ -419,6 +455,7 @@ CREATE OR REPLACE FUNCTION mailroom.save_general(settings jsonb) RETURNS text[] 
 DECLARE
     advice constant text[] := put_general(settings);
 BEGIN
+    PERFORM bind_inherited_passwords();
     PERFORM settings_changed(NULL); -- users inherit from General
     RETURN advice;
 END $$;
@@ -499,10 +536,10 @@ $$;
 CREATE FUNCTION mailroom.export_settings() RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
     SELECT jsonb_build_object(
         'format', 'mailroom settings 1',
-        'general', (SELECT jsonb_strip_nulls(to_jsonb(g) - ARRAY['singleton', 'mode_saved', 'version', 'password', 'token', 'from_address', 'mode']
+        'general', (SELECT jsonb_strip_nulls(to_jsonb(g) - ARRAY['singleton', 'mode_saved', 'version', 'password', 'password_server', 'token', 'from_address', 'mode']
                                              || jsonb_build_object('from', g.from_address, 'mode', CASE WHEN g.mode_saved THEN g.mode END, 'has_password', g.password IS NOT NULL,
                                                                    'has_token', to_jsonb(g) -> 'token' IS DISTINCT FROM 'null' AND to_jsonb(g) ? 'token')) FROM general g),
-        'users', coalesce((SELECT jsonb_agg(to_jsonb(u) - ARRAY['id', 'version', 'password', 'token', 'from_address']
+        'users', coalesce((SELECT jsonb_agg(to_jsonb(u) - ARRAY['id', 'version', 'password', 'password_server', 'token', 'from_address']
                                             || jsonb_build_object('from', u.from_address, 'has_password', u.password IS NOT NULL,
                                                                   'has_token', to_jsonb(u) -> 'token' IS DISTINCT FROM 'null' AND to_jsonb(u) ? 'token') ORDER BY u.code) FROM users u), '[]'),
         'rows', coalesce((SELECT jsonb_agg(to_jsonb(r) - ARRAY['id', 'version', 'from_address'] || jsonb_build_object('from', r.from_address) ORDER BY r.code) FROM rows r), '[]'),
@@ -519,6 +556,7 @@ DECLARE
     advice text[];
     account text;
 BEGIN
+    PERFORM FROM general FOR SHARE; -- before any user, as all who lock both
     SELECT * INTO source FROM users u WHERE u.code = btrim(from_code) FOR SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no user "%s"', from_code);
@@ -756,6 +794,7 @@ BEGIN
     IF NOT is_confirmed(options, 'confirm') THEN -- only now: the file may do away with passwords and desktop values
         PERFORM check_meant(shared);
     END IF;
+    PERFORM bind_inherited_passwords();
     PERFORM settings_changed(NULL);
     SELECT count(*) INTO changed FROM (SELECT DISTINCT c.kind, c.code FROM settings_change c WHERE c.id > marker AND c.xmin = pg_current_xact_id()::xid) own;
     RETURN jsonb_build_object('named', cardinality(kinds), 'changed', changed, 'advice', advice);
@@ -771,4 +810,5 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mailroom FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION mailroom.settings_of(text, text), mailroom.settings_shown(text, text), mailroom.settings_history(integer, bigint),
       mailroom.delete_user(text, jsonb), mailroom.delete_row(text, jsonb), mailroom.delete_model(text, jsonb), mailroom.copy_user(text, text, jsonb),
       mailroom.export_settings(), mailroom.import_settings(jsonb, jsonb), mailroom.waiting_facts(), mailroom.cloud_obstacles(), mailroom.general_sends_as() TO mailroom_administrator;
+GRANT EXECUTE ON FUNCTION mailroom.ascii_lower(text) TO mailroom_worker, mailroom_administrator;
 GRANT SELECT ON mailroom.settings_change TO mailroom_administrator;

@@ -40,7 +40,9 @@ CREATE FUNCTION mailroom.check_key(id text) RETURNS void LANGUAGE plpgsql SECURI
 DECLARE
     lacking constant text := who_has(id, false);
 BEGIN
-    IF lacking IS NOT NULL THEN
+    IF id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = 'no key is named';
+    ELSIF lacking IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'MR008', MESSAGE = format('the key %s is not there on: %s', id, lacking),
             HINT = 'give each dispatcher the same key file and restart it; mailroom key list shows who has which';
     END IF;
@@ -57,25 +59,67 @@ BEGIN
     UPDATE installation SET key_id = id;
 END $$;
 
--- By the key that what is new is sealed with; by another only if nobody who lives has that one: it is lost.
-CREATE OR REPLACE FUNCTION mailroom.store_password(owner_id integer, account text, sealed bytea) RETURNS void
+-- Lets what a server refused to this login be tried again. `ended`: also where it ended logins by password, which no new password changes.
+CREATE FUNCTION mailroom.forget_refusals(login text, host text, ended boolean) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+    DELETE FROM refused_login r WHERE r.account = login AND ascii_lower(r.server) = ascii_lower(host) AND (ended OR r.reason <> 'basic_login_ended');
+    DELETE FROM refused_sender r WHERE r.account = login;
+    SELECT settings_changed(NULL);
+$$;
+
+-- An operator's probe of General's account (no code) or a user's. Returns the account.
+CREATE OR REPLACE FUNCTION mailroom.probe(user_code text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+DECLARE
+    name text;
+    host text;
+BEGIN
+    IF user_code IS NULL THEN
+        SELECT coalesce(nullif(btrim(g.account), ''), btrim(g.server)), btrim(g.server) INTO name, host FROM general g;
+    ELSE
+        SELECT coalesce(nullif(btrim(u.account), ''), nullif(btrim(u.email), ''), u.code), server_of(u, g) INTO name, host
+          FROM users u, general g WHERE u.code = btrim(user_code);
+        IF NOT FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no user "%s"', user_code);
+        END IF;
+    END IF;
+    PERFORM forget_refusals(name, host, true);
+    RETURN name;
+END $$;
+
+-- By the key that what is new is sealed with; by another only if nobody who lives has that one: it is lost. `read`: what whoever enters it has seen:
+-- "if_version" of the owner and, where a User inherits the server, "if_general_version"; refused where somebody has saved another meanwhile.
+DROP FUNCTION mailroom.store_password(integer, text, bytea);
+DROP FUNCTION mailroom.forget_refusals(text);
+CREATE FUNCTION mailroom.store_password(owner_id integer, account text, sealed bytea, read jsonb DEFAULT '{}') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
+    shared general;
+    one users;
+    host text;
     sealing text;
     holders text;
 BEGIN
     PERFORM because('{"account": "stored with the password"}');
     IF owner_id IS NULL THEN
-        UPDATE general g SET password = sealed, account = store_password.account;
+        SELECT * INTO STRICT shared FROM general FOR UPDATE;
+        PERFORM check_version('general', '', shared.version, read);
+        host := btrim(shared.server);
+        UPDATE general g SET password = sealed, account = store_password.account, password_server = host;
     ELSE
-        UPDATE users u SET password = sealed, account = store_password.account WHERE u.id = owner_id;
+        SELECT * INTO STRICT shared FROM general FOR SHARE; -- before the user, as all who lock both
+        SELECT * INTO one FROM users u WHERE u.id = owner_id FOR UPDATE;
         IF NOT FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no user with the id %s', owner_id);
         END IF;
+        PERFORM check_version('user', one.code, one.version, read);
+        IF inherits_server(one) THEN
+            PERFORM check_version('general', '', shared.version, jsonb_build_object('if_version', read -> 'if_general_version'));
+        END IF;
+        host := server_of(one, shared);
+        UPDATE users u SET password = sealed, account = store_password.account, password_server = host WHERE u.id = owner_id;
     END IF;
     PERFORM because('{}');
-    PERFORM forget_refusals(btrim(store_password.account)); -- which locks the installation, as the last of all
+    PERFORM forget_refusals(btrim(store_password.account), host, false); -- which locks the installation, as the last of all
     SELECT i.key_id INTO sealing FROM installation i;
     holders := CASE WHEN sealing <> key_of(sealed) THEN who_has(sealing, true) END;
     IF holders IS NOT NULL THEN
@@ -155,5 +199,5 @@ CREATE FUNCTION mailroom.keys() RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFIN
 $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mailroom FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION mailroom.seal_with(text), mailroom.reseal(jsonb), mailroom.keys() TO mailroom_administrator;
+GRANT EXECUTE ON FUNCTION mailroom.store_password(integer, text, bytea, jsonb), mailroom.seal_with(text), mailroom.reseal(jsonb), mailroom.keys() TO mailroom_administrator;
 GRANT EXECUTE ON FUNCTION mailroom.has_key(mailroom.dispatcher, text) TO mailroom_worker;

@@ -62,10 +62,14 @@ std::string account_of(const Found& found)
     return settings.general.edition == Edition::cloud && MailAddress::parse(user.code) ? user.code : std::string();
 }
 
-bool is_secret(std::string_view assignment)
+// Of what whoever enters a password has seen: what somebody saves meanwhile is not gone over.
+json::object versions_of(const Found& found)
 {
-    const std::string name = ascii_lower(trimmed(assignment.substr(0, assignment.find('='))));
-    return name == "password" || name == "token" || name == "secret";
+    const General& general = found.stored.settings.general;
+    if (found.owner.kind == Owner::Kind::general)
+        return {{"if_version", general.version}};
+    return {{"if_version", found.stored.settings.users.at(found.owner.id).version},
+            {"if_general_version", general.version}};
 }
 
 std::string name_of(const Target& target)
@@ -101,13 +105,6 @@ int account_list(const Options& options)
 
 int account_set(const Options& options, const Target& target, const Saving& saving)
 {
-    for (const auto& assignment : saving.assignments) // before the database's statement log sees it
-        if (is_secret(assignment))
-            return complain(options,
-                            fmt::format("a secret is no setting: everybody on this machine sees options. Enter it by "
-                                        "`mailroom account password {}`; what was typed here is known now, change it",
-                                        name_of(target)),
-                            Exit::usage);
     const auto settings = assignments_json(saving.assignments);
     if (!settings)
         return complain(options, settings.error().text, Exit::usage);
@@ -177,10 +174,10 @@ int account_password(const Options& options, const Target& target)
         params.null();
     else
         params.number(found->owner.id);
-    const auto stored = connection->run({"", "SELECT mailroom.store_password($1::integer, $2, $3::bytea)"},
-                                        params.text(account).bytes(sealed));
+    const auto stored = connection->run({"", "SELECT mailroom.store_password($1::integer, $2, $3::bytea, $4::jsonb)"},
+                                        params.text(account).bytes(sealed).text(json::serialize(versions_of(*found))));
     if (!stored)
-        return complain(options, explained("storing the password", stored.error()).text);
+        return complain(options, settings_error("storing the password", stored.error()).text);
     if (options.output == Output::json)
         print_json({{"stored", name_of(target)}, {"account", account}});
     else

@@ -90,6 +90,20 @@ def test_two_passwords_that_differ_are_refused_and_nothing_is_stored(erp, mailro
     assert not has_password(mailroom)
 
 
+@pytest.mark.parametrize("saved", ["account=other@example.test", "server=other.example.test"])
+def test_a_password_for_what_somebody_saved_while_it_was_typed_is_refused(erp, mailroom, saved):
+    erp.general(account="erp@example.test", server="mail.example.test")
+    terminal = Terminal(mailroom, "account", "password", "general")
+    terminal.wait_for("New password of general for erp@example.test: ")
+    mailroom.run("account", "set", "general", saved)
+    terminal.type(CANARY)
+    terminal.wait_for("Once more: ")
+    terminal.type(CANARY)
+    assert terminal.end() == 1 and "general: was changed since you read it" in terminal.shown
+    name, value = saved.split("=")
+    assert not has_password(mailroom) and mailroom.json("account", "list")["general"][name] == value
+
+
 def test_an_empty_password_stores_nothing_and_the_terminal_shows_again_what_is_typed(erp, mailroom):
     erp.general(account="erp@example.test")
     terminal = Terminal(mailroom, "account", "password", "general")

@@ -1,5 +1,7 @@
 """A password belongs to the account and the server that it was entered for. Here it is eight octets: the database only keeps it."""
 
+import json
+
 import pytest
 
 from store import refused
@@ -18,8 +20,8 @@ def anna(store):
     return anna
 
 
-def enter(store, owner, account, octets=SEALED):
-    store.administrator.rows("SELECT mailroom.store_password(%s, %s, %s)", owner, account, octets)
+def enter(store, owner, account, octets=SEALED, **read):
+    store.administrator.rows("SELECT mailroom.store_password(%s, %s, %s, %s)", owner, account, octets, json.dumps(read))
 
 
 def password(store, owner):
@@ -58,6 +60,90 @@ def test_a_password_for_a_users_own_server_goes_when_that_is_given_up(store, ann
     enter(store, anna, "anna@example.test")
     store.administrator.save("user", "ANNA", server="")
     assert password(store, anna) is None
+
+
+def test_a_password_outlives_a_server_that_is_blanked_and_goes_with_another_one(store, anna):
+    store.administrator.save("general", server="")
+    store.administrator.save("user", "ANNA", name="Anna")
+    assert (password(store, anna), password(store, None)) == (SEALED, SEALED)
+    [advice] = store.administrator.save("user", "ANNA", mode="smtp", server="evil.test")
+    assert "user ANNA: the password belonged to another account or server" in advice
+    assert any("general: the password belonged" in line for line in store.administrator.save("general", server="evil.test"))
+    assert (password(store, anna), password(store, None)) == (None, None)
+
+
+def test_a_blank_server_is_no_way_around_the_confirmation(store, anna):
+    store.administrator.save("general", server="")
+    with refused("MR007", '1 password of users who inherit the server would be shown to "other.test"'):
+        store.administrator.save("general", server="other.test")
+    store.administrator.save("general", server="shared.test")  # which it was entered for
+    store.administrator.save("general", user_server="other.test", confirm=True)
+    store.administrator.save("general", user_port=26)  # meant once, not asked again
+    with refused("MR007", 'would be shown to "shared.test"'):
+        store.administrator.save("general", user_server="")
+    assert password(store, anna) == SEALED
+
+
+def test_a_password_that_was_entered_without_a_server_is_for_the_first_one(store):
+    store.administrator.save("user", "BEN", email="ben@example.test")
+    ben = store.root.value("SELECT id FROM mailroom.users")
+    enter(store, ben, "ben@example.test")
+    store.administrator.save("user", "BEN", mode="smtp", server="first.test")
+    assert password(store, ben) == SEALED
+    store.administrator.save("user", "BEN", server="")
+    store.administrator.save("user", "BEN", server="second.test")
+    assert password(store, ben) is None
+
+
+def imported(store, anna, general, **options):
+    given = {"general": general, "users": [anna]}
+    store.administrator.rows("SELECT mailroom.import_settings(%s, %s)", json.dumps(given), json.dumps(options))
+
+
+def test_an_import_shows_no_password_to_another_server_unless_it_is_meant(store, anna):
+    with refused("MR007", '1 password of users who inherit the server would be shown to "other.test"'):
+        imported(store, {"code": "ANNA", "name": "Anna"}, {"server": "other.test"})
+    imported(store, {"code": "ANNA", "name": "Anna"}, {"server": "other.test"}, confirm=True)
+    assert password(store, anna) == SEALED
+    imported(store, {"code": "ANNA", "mode": "smtp"}, {"server": "third.test"})  # theirs from then on, and nobody was asked
+    assert password(store, anna) is None
+
+
+def versions(store, anna):
+    """As somebody has read them."""
+    return {"if_version": store.root.value("SELECT version FROM mailroom.users WHERE id = %s", anna),
+            "if_general_version": store.root.value("SELECT version FROM mailroom.general")}
+
+
+@pytest.mark.parametrize("kind, code, settings, named", [("user", ("ANNA",), {"account": "ben@example.test"}, "user ANNA: was changed since you read it"),
+                                                         ("general", (), {"server": "other.test"}, "general: was changed since you read it")])
+def test_a_password_for_what_somebody_has_changed_meanwhile_is_refused(store, anna, kind, code, settings, named):
+    read = versions(store, anna)
+    enter(store, anna, "anna@example.test", b"2", **read)
+    read = versions(store, anna)
+    store.administrator.save(kind, *code, **settings, **({"confirm": True} if kind == "general" else {}))
+    before = password(store, anna)
+    with refused("MR006", named):
+        enter(store, anna, "anna@example.test", b"3", **read)
+    assert password(store, anna) == before
+    if kind == "general":
+        with refused("MR006", named):
+            enter(store, None, "erp", b"3", if_version=read["if_general_version"])
+
+
+def test_a_password_for_ones_own_server_may_be_entered_while_general_is_saved(store, anna):
+    store.administrator.save("user", "ANNA", mode="smtp", server="annas.test")
+    read = versions(store, anna)
+    store.administrator.save("general", port=26)
+    enter(store, anna, "anna@example.test", b"2", **read)
+    assert password(store, anna) == b"2"
+
+
+def test_no_key_at_all_seals_nothing(store, anna):
+    for statement in ("SELECT mailroom.seal_with(NULL)", "SELECT mailroom.store_password(NULL, 'erp', NULL)"):
+        with refused("MR002", "no key is named"):
+            store.administrator.rows(statement)
+    assert password(store, None) == SEALED and store.root.value("SELECT key_id FROM mailroom.installation") == SEALED.hex()
 
 
 def test_the_shared_password_stays_or_goes_by_the_same_rule(store, anna):
