@@ -1,5 +1,7 @@
 #include "service/snapshot.hpp"
 
+#include "config/text.hpp"
+
 #include "service/rules/sender.hpp"
 
 #include <algorithm>
@@ -39,15 +41,27 @@ void find_sealed_otherwise(rules::Knowledge& knowledge, const MailSettings& sett
     }
 }
 
+// A server that has ended logins by password refuses this one whatever its password is; null: nothing was refused.
+const queue::RefusedLogin* refusal_of(const OwnedLogin& login, const std::vector<queue::RefusedLogin>& known)
+{
+    const auto has_ended = [&](const queue::RefusedLogin& one) {
+        return reason_from(one.reason) == rules::HoldReason::basic_login_ended &&
+               one.contact.account == login.account && equals_ignoring_ascii_case(one.contact.server, login.host);
+    };
+    auto found = std::ranges::find_if(known, has_ended);
+    if (found == known.end())
+        found = std::ranges::find(known, login.fingerprint, &queue::RefusedLogin::fingerprint);
+    return found == known.end() ? nullptr : &*found;
+}
+
 void find_paused(Snapshot& snapshot, const queue::StoredSettings& stored, const queue::Keyring& keys)
 {
     if (stored.logins.empty())
         return;
     for (const Owner& owner : owners_with_password(stored.settings)) {
         const auto login = login_of(owner, stored.settings, keys);
-        const auto refused = std::ranges::find_if(
-            stored.logins, [&](const auto& known) { return login && known.fingerprint == login->fingerprint; });
-        if (refused == stored.logins.end())
+        const queue::RefusedLogin* const refused = login ? refusal_of(*login, stored.logins) : nullptr;
+        if (refused == nullptr)
             continue;
         snapshot.knowledge.refused_logins.emplace(owner, reason_from(refused->reason));
         const auto same = [&](const auto& known) { return known.fingerprint == refused->fingerprint; };

@@ -28,8 +28,9 @@ pg::DbResult<bool> set_good(pg::Connection& connection, const rules::Identity& i
 {
     const rules::RefusedPair pair = rules::pair_of(identity);
     pg::Params params;
-    params.bytes(login.fingerprint).text(to_string(pair.mode)).text(pair.account).text(pair.from.str());
-    auto done = connection.run({"", "SELECT mailroom.test_was_good($1::bytea, $2, $3, $4, $5)"},
+    params.bytes(login.fingerprint).text(identity.host).text(to_string(pair.mode)).text(pair.account);
+    params.text(pair.from.str());
+    auto done = connection.run({"", "SELECT mailroom.test_was_good($1::bytea, $2, $3, $4, $5, $6)"},
                                params.text(owner_word(identity.owner)));
     if (!done)
         return done.error();

@@ -37,15 +37,16 @@ END $$;
 
 -- A server took a test mail whose values were all stored: its login and its pair of account and From are refused no more, and what waited for them goes on.
 -- `owner` is general or user:ID. Returns whether a refusal was known.
-CREATE FUNCTION mailroom.test_was_good(login bytea, pair_mode text, pair_account text, pair_from text, owner text) RETURNS boolean
+CREATE FUNCTION mailroom.test_was_good(login bytea, host text, pair_mode text, pair_account text, pair_from text, owner text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     logins integer;
     pairs integer;
 BEGIN
-    DELETE FROM refused_login r WHERE r.fingerprint = test_was_good.login;
+    DELETE FROM refused_login r WHERE r.fingerprint = test_was_good.login
+        OR r.reason = 'basic_login_ended' AND r.account = pair_account AND ascii_lower(r.server) = ascii_lower(host); -- whatever the password
     GET DIAGNOSTICS logins = ROW_COUNT;
-    DELETE FROM refused_sender r WHERE r.mode = pair_mode AND r.account = pair_account AND r.from_address = lower(pair_from);
+    DELETE FROM refused_sender r WHERE r.mode = pair_mode AND r.account = pair_account AND r.from_address = ascii_lower(pair_from);
     GET DIAGNOSTICS pairs = ROW_COUNT;
     -- Others may hold the same login, or send as the same address.
     PERFORM settings_changed(CASE WHEN logins + pairs = 0 THEN ARRAY[owner] END);
@@ -53,7 +54,7 @@ BEGIN
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mailroom FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION mailroom.record_test(jsonb), mailroom.test_was_good(bytea, text, text, text, text) TO mailroom_administrator;
+GRANT EXECUTE ON FUNCTION mailroom.record_test(jsonb), mailroom.test_was_good(bytea, text, text, text, text, text) TO mailroom_administrator;
 GRANT SELECT ON mailroom.test_mail TO mailroom_administrator;
 -- A bad test pauses the account as a message would.
 GRANT INSERT ON mailroom.refused_login TO mailroom_administrator;

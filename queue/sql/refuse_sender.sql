@@ -1,6 +1,6 @@
 -- Stops a pair of account and From for 1, 2, 4 ... at most 24 hours. $1 mode, $2 account or server, $3 From, $4 reply.
 -- Returns one row if it was not stopped yet.
-INSERT INTO mailroom.refused_sender AS r (mode, account, from_address, reply) VALUES ($1, $2, lower($3), $4)
+INSERT INTO mailroom.refused_sender AS r (mode, account, from_address, reply) VALUES ($1, $2, mailroom.ascii_lower($3), $4)
 ON CONFLICT (mode, account, from_address) DO UPDATE
    SET reply = excluded.reply, times = r.times + 1, tried_again = false,
        until = clock_timestamp() + least(interval '1 hour' * 2 ^ least(r.times, 10), interval '24 hours')

@@ -168,9 +168,13 @@ def test_a_provider_that_ended_logins_by_password_says_so_in_the_hold(erp, mailr
         uid = erp.enqueue(user="ANNA", **letter())
         erp.wait_for(uid, "held", "basic_login_ended")
         assert "a new one does not help" in erp.story(uid)["remedy"]
-        erp.password("user", "ANNA", secret="right")
-        wait_until(lambda: erp.story(uid)["state"] == "held", 10, "the hold")
+        erp.password("user", "ANNA", secret="another one")
+        own_account(erp, "ANNE", server, "right", account=ANNA)  # the same login, whatever its password
+        later = erp.enqueue_many([{"user": user, **letter()} for user in ("ANNA", "ANNE")])
+        erp.wait_for([uid, *later], "held", "basic_login_ended")
+        assert len(server.seen.logins) == 1
         script.clear()
+        server.users[ANNA] = "another one"
         mailroom.run("account", "probe", "user", "ANNA")
         erp.wait_for(uid, "sent")
 

@@ -253,6 +253,12 @@ def test_a_refused_sender_is_recorded_once_ignoring_case(store):
     assert store.root.value("SELECT from_address FROM mailroom.refused_sender") == "office@example.test"
 
 
+def test_a_refused_sender_keeps_its_letters_that_are_no_ascii_as_addresses_are_compared(store):
+    store.worker.run("refuse_sender", "smtp", "erp", "Éva@Example.test", "553 no")
+    assert store.root.value("SELECT from_address FROM mailroom.refused_sender") == "Éva@example.test"
+    assert store.administrator.value("SELECT mailroom.test_was_good('', 'mail.test', 'smtp', 'erp', 'Éva@EXAMPLE.test', 'general')")
+
+
 def test_a_refused_sender_is_tried_again_after_a_time_that_doubles_up_to_a_day(store):
     hours = []
     for _ in range(8):
@@ -265,14 +271,32 @@ def test_a_refused_sender_is_tried_again_after_a_time_that_doubles_up_to_a_day(s
     assert hours == [1, 2, 4, 8, 16, 24, 24, 24]
 
 
-@pytest.mark.parametrize("act", ["SELECT mailroom.probe(NULL)", "SELECT mailroom.store_password(NULL, 'erp', '\\x00')"])
+PROBE, NEW_PASSWORD = "SELECT mailroom.probe(NULL)", "SELECT mailroom.store_password(NULL, 'erp', '\\x00')"
+GOOD_TEST = "SELECT mailroom.test_was_good('', 'Mail.test', 'smtp', 'erp', 'a@b.c', 'general')"
+
+
+def refused_logins(store):
+    return sorted((row["account"], row["server"]) for row in store.root.rows("SELECT account, server FROM mailroom.refused_login"))
+
+
+@pytest.mark.parametrize("act", [PROBE, NEW_PASSWORD])
 def test_a_probe_and_a_new_password_forget_the_refusals_of_that_account_only_and_release(store, act):
-    store.administrator.save("general", account="erp")
+    store.administrator.save("general", account="erp", server="Mail.test")
     place = store.place("auth_failed/general", owners=["general"])
-    for fingerprint, account in ((b"\x01", "erp"), (b"\x02", "other")):
-        store.worker.run("refuse_login", fingerprint, "auth_failed", "general", account, "mail.test", "535 no")
+    for fingerprint, account, server in ((b"\x01", "erp", "mail.test"), (b"\x02", "other", "mail.test"), (b"\x03", "erp", "another.test")):
+        store.worker.run("refuse_login", fingerprint, "auth_failed", "general", account, server, "535 no")
+    for account in ("erp", "other"):
         store.worker.run("refuse_sender", "smtp", account, "a@b.c", "553 no")
     store.administrator.rows(act)
-    for table in ("refused_login", "refused_sender"):
-        assert store.root.rows(f"SELECT account FROM mailroom.{table}") == [{"account": "other"}]
+    assert refused_logins(store) == [("erp", "another.test"), ("other", "mail.test")]
+    assert store.root.rows("SELECT account FROM mailroom.refused_sender") == [{"account": "other"}]
     assert asked(store, place)
+
+
+@pytest.mark.parametrize("act, is_over", [(PROBE, True), (GOOD_TEST, True), (NEW_PASSWORD, False)])
+def test_an_end_of_logins_by_password_is_over_for_a_probe_or_a_good_test_and_no_new_password(store, act, is_over):
+    store.administrator.save("general", account="erp", server="Mail.test")
+    for fingerprint, server in ((b"\x01", "mail.test"), (b"\x02", "another.test")):
+        store.worker.run("refuse_login", fingerprint, "basic_login_ended", "general", "erp", server, "550 5.7.30 no")
+    store.administrator.rows(act)
+    assert refused_logins(store) == [("erp", "another.test")] + ([] if is_over else [("erp", "mail.test")])
