@@ -92,8 +92,12 @@ void read_refusals(const pg::Result& rows, StoredSettings& stored)
                                      LoginContact{std::string(rows.text(row, 5)), std::string(rows.text(row, 3)),
                                                   std::string(rows.text(row, 6)), std::string(rows.text(row, 7))}});
         else
-            stored.senders.push_back({std::string(rows.text(row, 2)), std::string(rows.text(row, 3)),
-                                      std::string(rows.text(row, 4)), std::string(rows.text(row, 7))});
+            stored.senders.push_back({std::string(rows.text(row, 2)),
+                                      std::string(rows.text(row, 3)),
+                                      std::string(rows.text(row, 4)),
+                                      std::string(rows.text(row, 7)),
+                                      {},
+                                      std::string(rows.text(row, 8))});
     }
 }
 
@@ -195,8 +199,9 @@ pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& 
 
 pg::DbResult<bool> refuse_sender(pg::Connection& connection, const RefusedSender& sender)
 {
-    auto rows = connection.run(
-        sql("refuse_sender"), pg::Params().text(sender.mode).text(sender.account).text(sender.from).text(sender.reply));
+    pg::Params params;
+    params.text(sender.mode).text(sender.account).text(sender.from).text(sender.reply).text(sender.place);
+    auto rows = connection.run(sql("refuse_sender"), params);
     if (!rows)
         return rows.error();
     return rows->rows() > 0;

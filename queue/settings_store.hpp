@@ -30,6 +30,8 @@ struct RefusedSender {
     std::string account;
     std::string from; // lower case
     std::string reply;
+    std::string place; // key of the hold; to be written only
+    std::string trial; // uid of the message that is tried although the pair is refused; empty: none
 };
 
 // Of an Office 365 account, as its last contact left it.

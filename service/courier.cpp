@@ -270,8 +270,12 @@ boost::asio::awaitable<void> Courier::pause_login(const rules::Identity& identit
 boost::asio::awaitable<void> Courier::stop_sender(const rules::Identity& identity, std::string reply)
 {
     const rules::RefusedPair pair = rules::pair_of(identity);
-    const queue::RefusedSender refused{std::string(to_string(pair.mode)), pair.account, pair.from.str(),
-                                       std::move(reply)};
+    const queue::RefusedSender refused{std::string(to_string(pair.mode)),
+                                       pair.account,
+                                       pair.from.str(),
+                                       std::move(reply),
+                                       rules::place_key(rules::refused_sender(identity)),
+                                       {}};
     const auto write = [refused](pg::Connection& connection) { return queue::refuse_sender(connection, refused); };
     static_cast<void>(co_await needs_.writes.run<bool>(write)); // unwritten, the next message finds it out again
 }

@@ -56,11 +56,13 @@ void Decisions::record_anew()
 Decisions::Decided Decisions::on(const queue::Claimed& message)
 {
     const rules::Facts facts = facts_of(message);
+    if (const auto trial = snapshot_->trials.find(message.uid); trial != snapshot_->trials.end())
+        return decide(facts, message.pinned, trial->second);
     const Decided& free = alike(facts);
     const rules::Identity* const identity = free.decision.identity();
     if (message.pinned.empty() || identity == nullptr || !changed(message.pinned, *identity))
         return free;
-    return decide(facts, message.pinned);
+    return decide(facts, message.pinned, snapshot_->knowledge);
 }
 
 const Decisions::Decided& Decisions::alike(const rules::Facts& facts)
@@ -72,12 +74,13 @@ const Decisions::Decided& Decisions::alike(const rules::Facts& facts)
         return known->second;
     if (alike_.size() >= most)
         alike_.clear();
-    return alike_.emplace(std::move(key), decide(facts, {})).first->second;
+    return alike_.emplace(std::move(key), decide(facts, {}, snapshot_->knowledge)).first->second;
 }
 
-Decisions::Decided Decisions::decide(const rules::Facts& facts, const std::string& pinned)
+Decisions::Decided Decisions::decide(const rules::Facts& facts, const std::string& pinned,
+                                     const rules::Knowledge& knowledge)
 {
-    explain::Explained explained = decide_sender(facts, pinned, snapshot_->settings, snapshot_->knowledge);
+    explain::Explained explained = decide_sender(facts, pinned, snapshot_->settings, knowledge);
     std::string why = boost::json::serialize(explain::to_json(explained));
     const queue::DecisionId id = queue::decision_id(why);
     if (known_.size() >= most)

@@ -43,7 +43,7 @@ public:
 
 private:
     const Decided& alike(const rules::Facts& facts);
-    Decided decide(const rules::Facts& facts, const std::string& pinned);
+    Decided decide(const rules::Facts& facts, const std::string& pinned, const rules::Knowledge& knowledge);
 
     std::shared_ptr<const Snapshot> snapshot_;
     std::map<rules::Facts, Decided> alike_;

@@ -115,6 +115,19 @@ void read_agents(rules::Knowledge& knowledge, const queue::StoredSettings& store
     }
 }
 
+// But those whose trial is this message.
+std::vector<rules::RefusedPair> pairs_of(const std::vector<queue::RefusedSender>& senders, std::string_view trial)
+{
+    std::vector<rules::RefusedPair> pairs;
+    for (const auto& sender : senders) {
+        const auto mode = mode_from(sender.mode);
+        auto from = MailAddress::parse(sender.from);
+        if (mode && from && (trial.empty() || sender.trial != trial))
+            pairs.push_back({*mode, sender.account, *std::move(from)});
+    }
+    return pairs;
+}
+
 } // namespace
 
 std::optional<OwnedLogin> login_of(const Owner& owner, const MailSettings& settings, const queue::Keyring& keys)
@@ -142,14 +155,15 @@ std::shared_ptr<const Snapshot> make_snapshot(queue::StoredSettings stored, cons
         find_sealed_otherwise(snapshot->knowledge, stored.settings, *keys);
         find_paused(*snapshot, stored, *keys);
     }
-    for (const auto& sender : stored.senders) {
-        const auto mode = mode_from(sender.mode);
-        auto from = MailAddress::parse(sender.from);
-        if (mode && from)
-            snapshot->knowledge.refused_pairs.push_back({*mode, sender.account, *std::move(from)});
-    }
+    snapshot->knowledge.refused_pairs = pairs_of(stored.senders, {});
     read_statuses(snapshot->knowledge, stored);
     read_agents(snapshot->knowledge, stored);
+    for (const auto& sender : stored.senders) {
+        if (sender.trial.empty())
+            continue;
+        rules::Knowledge& knowledge = snapshot->trials.emplace(sender.trial, snapshot->knowledge).first->second;
+        knowledge.refused_pairs = pairs_of(stored.senders, sender.trial);
+    }
     snapshot->refused_logins = std::move(stored.logins);
     snapshot->refused_senders = std::move(stored.senders);
     snapshot->settings = std::move(stored.settings);

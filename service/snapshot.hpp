@@ -6,6 +6,7 @@
 #include "queue/settings_store.hpp"
 #include "service/rules/resolve_sender.hpp"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@ struct Snapshot {
     std::vector<queue::RefusedLogin> refused_logins;
     std::vector<queue::RefusedLogin> paused_logins; // of these, what somebody's settings still name; needs the key
     std::vector<queue::RefusedSender> refused_senders;
+    // By the uid of a message that is tried for all of its refused pair: what is known but that refusal.
+    std::map<std::string, rules::Knowledge> trials;
 };
 
 // keys: null when the service has none.

@@ -69,8 +69,12 @@ Result<Status> status_after(pg::Connection& connection, const rules::Identity& i
         break;
     case rules::Consequence::sender_refused: {
         const rules::RefusedPair pair = rules::pair_of(identity);
-        stored =
-            queue::refuse_sender(connection, {std::string(to_string(pair.mode)), pair.account, pair.from.str(), reply});
+        stored = queue::refuse_sender(connection, {std::string(to_string(pair.mode)),
+                                                   pair.account,
+                                                   pair.from.str(),
+                                                   reply,
+                                                   rules::place_key(rules::refused_sender(identity)),
+                                                   {}});
         words = "mail of this account as this address is held; its other addresses go on";
         break;
     }

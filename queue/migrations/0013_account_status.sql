@@ -46,7 +46,57 @@ BEGIN
 END $$;
 CREATE TRIGGER forget_status AFTER DELETE ON mailroom.users FOR EACH ROW EXECUTE FUNCTION mailroom.forget_status();
 
+-- A pair that a server refused stays known until it took one message of it, the trial; the others wait for that.
+ALTER TABLE mailroom.refused_sender
+    ADD COLUMN place_key text NOT NULL DEFAULT '', -- where the message waits that met it, and others like it
+    ADD COLUMN trial     bigint, -- the message's id; NULL: none is under way
+    ADD COLUMN trial_uid uuid;
+
+-- Of each refused pair whose time is over, one waiting message is tried. When that was accepted the pair is forgotten, and where nobody waits it is no
+-- longer in force; what waits for refused pairs is judged again then. Returns how many pairs these were.
+CREATE FUNCTION mailroom.retry_senders() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+DECLARE
+    pair refused_sender;
+    tried record;
+    trials integer := 0;
+    freed integer := 0;
+BEGIN
+    FOR pair IN SELECT r.* FROM refused_sender r
+                 WHERE r.until <= clock_timestamp() AND NOT r.tried_again -- one that came back to a hold is no trial any more
+                   AND NOT EXISTS (SELECT FROM queue q JOIN place p ON p.id = q.place_id WHERE q.id = r.trial AND p.kind <> 'hold')
+                   FOR UPDATE OF r SKIP LOCKED LOOP
+        IF EXISTS (SELECT FROM log l WHERE l.uid = pair.trial_uid AND l.outcome IN ('sent', 'partly_sent')) THEN
+            DELETE FROM refused_sender r WHERE (r.mode, r.account, r.from_address) = (pair.mode, pair.account, pair.from_address);
+            freed := freed + 1;
+            CONTINUE;
+        END IF;
+        UPDATE queue q SET place_id = 0, run_at = clock_timestamp()
+         WHERE q.id = (SELECT w.id FROM queue w WHERE w.place_id = (SELECT p.id FROM place p WHERE p.key = pair.place_key) AND w.state = 0 AND w.crashes < 2
+                          AND NOT w.cancelled AND (w.not_before IS NULL OR w.not_before <= clock_timestamp())
+                        ORDER BY w.lane, w.run_at, w.id + 0 LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING q.id, q.uid, q.posted_by, q.lease_no INTO tried;
+        IF tried.id IS NOT NULL THEN
+            trials := trials + 1;
+            INSERT INTO story (generation, message_id, uid, posted_by, lease_no, event, note)
+            SELECT i.history_generation, tried.id, tried.uid, tried.posted_by, tried.lease_no, 'released', 'tried for all whose sender was refused' FROM installation i;
+        ELSE
+            freed := freed + 1;
+        END IF;
+        UPDATE refused_sender r SET trial = tried.id, trial_uid = tried.uid, tried_again = tried.id IS NULL
+         WHERE (r.mode, r.account, r.from_address) = (pair.mode, pair.account, pair.from_address);
+    END LOOP;
+    IF trials + freed > 0 THEN
+        PERFORM settings_changed('{}'); -- locks the version first: a hold that is being written is seen below
+    END IF;
+    IF freed > 0 THEN
+        UPDATE place SET release_before = clock_timestamp()
+         WHERE id = ANY (ARRAY(SELECT p.id FROM place p WHERE p.reason = 'send_as_denied' AND p.self_releasing ORDER BY p.id FOR NO KEY UPDATE));
+    END IF;
+    RETURN trials + freed;
+END $$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mailroom FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION mailroom.retry_senders() TO mailroom_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mailroom.account_status, mailroom.desktop_agent TO mailroom_worker;
 GRANT SELECT ON mailroom.account_status, mailroom.desktop_agent TO mailroom_administrator;
 GRANT SELECT ON mailroom.account_status, mailroom.desktop_agent TO mailroom_operator;

@@ -123,6 +123,27 @@ def test_a_refused_sender_holds_its_own_mail_and_the_accounts_other_senders_go_o
         erp.wait_for([*refused, late], "sent")
 
 
+def test_one_message_of_a_refused_sender_is_tried_again_and_the_others_go_when_it_went(erp, mailroom, script, server):
+    script.on("mail", Reply("553 5.7.1 Sender address rejected"), argument="new@")
+    erp.relay("ANNA", server, from_="new@example.test", send_as=True)
+
+    def tries():
+        return len([line for _, line in server.seen.commands if line.startswith("MAIL FROM:<new@")])
+
+    with mailroom.daemon():
+        uids = erp.enqueue_many([{"user": "ANNA", **letter()}] * 10)
+        erp.wait_for(uids, "held", "send_as_denied")
+        tried = tries()
+        erp.database.rows("UPDATE mailroom.refused_sender SET until = clock_timestamp()")
+        wait_until(lambda: erp.database.value("SELECT times FROM mailroom.refused_sender") == 2, 20, "the second refusal")
+        erp.wait_for(uids, "held", "send_as_denied")
+        assert tries() == tried + 1
+        script.clear()
+        erp.database.rows("UPDATE mailroom.refused_sender SET until = clock_timestamp()")
+        erp.wait_for(uids, "sent")
+    assert erp.database.rows("SELECT FROM mailroom.refused_sender") == []
+
+
 def test_a_real_postfix_that_lets_users_send_as_themselves_only(erp, mailroom, strict_postfix):
     strict_postfix.forget()
     with mailroom.daemon():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import suspend, suspension
+from store import complete, ending, suspend, suspension
 
 
 def held(store, place, count=1, version=None, dispatcher=None, **fields):
@@ -248,13 +248,13 @@ def test_a_refused_login_is_recorded_once_and_raises_the_version_once(store):
 
 
 def test_a_refused_sender_is_recorded_once_ignoring_case(store):
-    assert len(store.worker.run("refuse_sender", "smtp", "erp", "Office@Example.test", "553 no")) == 1
-    assert store.worker.run("refuse_sender", "smtp", "erp", "office@example.test", "553 no") == []
+    assert len(store.worker.run("refuse_sender", "smtp", "erp", "Office@Example.test", "553 no", "")) == 1
+    assert store.worker.run("refuse_sender", "smtp", "erp", "office@example.test", "553 no", "") == []
     assert store.root.value("SELECT from_address FROM mailroom.refused_sender") == "office@example.test"
 
 
 def test_a_refused_sender_keeps_its_letters_that_are_no_ascii_as_addresses_are_compared(store):
-    store.worker.run("refuse_sender", "smtp", "erp", "Éva@Example.test", "553 no")
+    store.worker.run("refuse_sender", "smtp", "erp", "Éva@Example.test", "553 no", "")
     assert store.root.value("SELECT from_address FROM mailroom.refused_sender") == "Éva@example.test"
     assert store.administrator.value("SELECT mailroom.test_was_good('', 'mail.test', 'smtp', 'erp', 'Éva@EXAMPLE.test', 'general')")
 
@@ -262,13 +262,64 @@ def test_a_refused_sender_keeps_its_letters_that_are_no_ascii_as_addresses_are_c
 def test_a_refused_sender_is_tried_again_after_a_time_that_doubles_up_to_a_day(store):
     hours = []
     for _ in range(8):
-        assert len(store.worker.run("refuse_sender", "smtp", "erp", "a@b.c", "553 no")) == 1
+        assert len(store.worker.run("refuse_sender", "smtp", "erp", "a@b.c", "553 no", "")) == 1
         hours.append(round(store.root.value("SELECT extract(epoch FROM until - clock_timestamp()) / 3600 FROM mailroom.refused_sender")))
         assert store.worker.row("retry_senders")[0] == 0
         store.root.rows("UPDATE mailroom.refused_sender SET until = clock_timestamp()")
         before = store.version
         assert [store.worker.row("retry_senders")[0] for _ in range(2)] == [1, 0] and store.version == before + 1
     assert hours == [1, 2, 4, 8, 16, 24, 24, 24]
+
+
+REFUSE = ("refuse_sender", "smtp", "erp", "a@b.c", "553 no", "send_as_denied/x")
+
+
+@pytest.fixture
+def stopped(store):
+    """A pair whose time is over, and the uids of what waits for it."""
+    uids = held(store, store.place("send_as_denied/x", owners=["general"]), 3)
+    store.worker.run(*REFUSE)
+    store.root.rows("UPDATE mailroom.refused_sender SET until = clock_timestamp()")
+    return uids
+
+
+def retried(store):
+    return store.worker.row("retry_senders")[0]
+
+
+def trials(store):
+    """By uid; None: the pair is in force for all."""
+    return [row["trial"] for row in store.worker.run("load_refusals")]
+
+
+def test_of_a_refused_pair_one_message_is_tried_and_the_others_go_once_it_was_accepted(store, stopped):
+    place, other = store.place("send_as_denied/x", owners=["general"]), store.place("config_incomplete/general", owners=["general"])
+    before, dispatcher = store.version, store.dispatcher()
+    assert [retried(store), retried(store)] == [1, 0] and store.version == before + 1
+    assert trials(store) == stopped[:1] and places(store, *stopped) == [0, place, place]
+    assert store.story(stopped[0])[-1]["note"] == "tried for all whose sender was refused"
+    [message] = store.claim(dispatcher)
+    complete(store.worker, dispatcher, ending(message))
+    assert not asked(store, place)
+    assert [retried(store), retried(store)] == [1, 0] and trials(store) == []
+    assert asked(store, place) and not asked(store, other)
+
+
+def test_a_trial_that_is_refused_again_leaves_the_others_waiting_for_longer(store, stopped):
+    place, dispatcher = store.place("send_as_denied/x", owners=["general"]), store.dispatcher()
+    retried(store)
+    [message] = store.claim(dispatcher)
+    assert len(store.worker.run(*REFUSE)) == 1 and trials(store) == [None]
+    suspend(store.worker, dispatcher, store.version, suspension(message, "held", place_id=place))
+    assert retried(store) == 0 and places(store, *stopped) == [place] * 3 and not asked(store, place)
+
+
+def test_a_trial_that_ended_otherwise_is_followed_by_another_and_the_last_by_all(store, stopped):
+    assert retried(store) == 1
+    for uid, following in zip(stopped, [*stopped[1:], None]):
+        store.producer.rows("SELECT mailroom.cancel(%s)", uid)
+        assert retried(store) == 1
+        assert trials(store) == ([following] if following else [])
 
 
 PROBE, NEW_PASSWORD = "SELECT mailroom.probe(NULL)", "SELECT mailroom.store_password(NULL, 'erp', '\\x00')"
@@ -286,7 +337,7 @@ def test_a_probe_and_a_new_password_forget_the_refusals_of_that_account_only_and
     for fingerprint, account, server in ((b"\x01", "erp", "mail.test"), (b"\x02", "other", "mail.test"), (b"\x03", "erp", "another.test")):
         store.worker.run("refuse_login", fingerprint, "auth_failed", "general", account, server, "535 no")
     for account in ("erp", "other"):
-        store.worker.run("refuse_sender", "smtp", account, "a@b.c", "553 no")
+        store.worker.run("refuse_sender", "smtp", account, "a@b.c", "553 no", "")
     store.administrator.rows(act)
     assert refused_logins(store) == [("erp", "another.test"), ("other", "mail.test")]
     assert store.root.rows("SELECT account FROM mailroom.refused_sender") == [{"account": "other"}]

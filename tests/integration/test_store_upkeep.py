@@ -52,7 +52,7 @@ def test_usage_is_forgotten_when_no_rolling_day_reaches_it(store):
 
 def test_a_refused_from_is_forgotten_a_month_after_it_was_let_go(store):
     for account in ("a", "b"):
-        store.worker.run("refuse_sender", "smtp", account, "x@example.test", "550")
+        store.worker.run("refuse_sender", "smtp", account, "x@example.test", "550", "")
     store.root.rows("UPDATE mailroom.refused_sender SET until = until - interval '31 days', tried_again = (account = 'a')")
     assert forget_small(store) == 1
     assert store.root.value("SELECT account FROM mailroom.refused_sender") == "b"

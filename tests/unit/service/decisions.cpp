@@ -64,6 +64,17 @@ TEST_F(DecisionsBySnapshot, AreThoseOfTheRules)
               &snapshot->settings.users.at(rules::samples::anna_id).password.value());
 }
 
+TEST_F(DecisionsBySnapshot, LetTheTrialOfARefusedSenderGoAndNoOther)
+{
+    snapshot->trials.emplace("trial", snapshot->knowledge);
+    snapshot->knowledge.refused_pairs = {pair_of(samples::identity())};
+    queue::Claimed trial = samples::claimed();
+    trial.uid = "trial";
+    EXPECT_NE(decisions.on(samples::claimed()).decision.hold(), nullptr);
+    EXPECT_EQ(decisions.on(trial).decision.hold(), nullptr);
+    EXPECT_NE(decisions.on(samples::claimed()).decision.hold(), nullptr);
+}
+
 TEST_F(DecisionsBySnapshot, AreRecordedOnceForAllThatIsDecidedAlike)
 {
     const auto first = decisions.on(samples::claimed(7));
