@@ -321,7 +321,7 @@ def documented_settings(kind):
 
 
 def columns_of(installation, table):
-    internal = {"singleton", "mode_saved", "password", "token", "id", "code", "version"}
+    internal = {"singleton", "mode_saved", "password", "password_server", "token", "id", "code", "version"}
     rows = installation.query("superuser", f"SELECT attname FROM pg_attribute WHERE attrelid = 'mailroom.{table}'::regclass AND attnum > 0")
     return {row["attname"].replace("from_address", "from") for row in rows} - internal
 
