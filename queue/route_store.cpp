@@ -68,30 +68,43 @@ pg::DbResult<Granted> grant_recipients(pg::Connection& connection, DispatcherId 
     return Granted{static_cast<int>(rows->number(0, 0)), std::chrono::milliseconds(rows->number(0, 1))};
 }
 
-pg::DbResult<std::vector<HeldSample>> held_samples(pg::Connection& connection)
+pg::DbResult<std::vector<HeldAlike>> held_alike(pg::Connection& connection)
 {
-    auto rows = connection.run(sql("held_samples"));
+    auto rows = connection.run(sql("held_alike"));
     if (!rows)
         return rows.error();
-    std::vector<HeldSample> samples;
-    samples.reserve(static_cast<std::size_t>(rows->rows()));
+    std::vector<HeldAlike> held;
+    held.reserve(static_cast<std::size_t>(rows->rows()));
     for (int row = 0; row < rows->rows(); ++row) {
-        HeldSample sample{static_cast<PlaceId>(rows->number(row, 0)), std::string(rows->text(row, 1)), {}};
-        sample.message.mobile = rows->number(row, 2) == 1;
-        sample.message.addressed = rows->truth(row, 3);
-        sample.message.user_id = optional_id(*rows, row, 4);
-        sample.message.row_id = optional_id(*rows, row, 5);
-        sample.message.model_id = optional_id(*rows, row, 6);
-        sample.message.user_code = rows->text(row, 7);
-        sample.message.pinned = rows->text(row, 8);
-        samples.push_back(std::move(sample));
+        HeldAlike some{static_cast<PlaceId>(rows->number(row, 0)),
+                       std::string(rows->text(row, 1)),
+                       {},
+                       std::string(rows->text(row, 9)),
+                       std::string(rows->text(row, 2))};
+        some.message.mobile = rows->number(row, 3) == 1;
+        some.message.addressed = rows->truth(row, 4);
+        some.message.user_id = optional_id(*rows, row, 5);
+        some.message.row_id = optional_id(*rows, row, 6);
+        some.message.model_id = optional_id(*rows, row, 7);
+        some.message.user_code = rows->text(row, 8);
+        held.push_back(std::move(some));
     }
-    return samples;
+    return held;
 }
 
 pg::DbResult<void> release_place(pg::Connection& connection, PlaceId place)
 {
     return done(connection.run(sql("release_place"), pg::Params().number(place)));
+}
+
+pg::DbResult<std::int64_t> release_alike(pg::Connection& connection, const std::vector<HeldAlike>& some, int limit)
+{
+    std::string array;
+    for (const HeldAlike& each : some)
+        array += (array.empty() ? "[" : ",") + each.alike;
+    return number_of(
+        connection, "release_alike",
+        pg::Params().number(some.front().place).text(array + "]").text(some.front().seen_at).number(limit));
 }
 
 } // namespace mailroom::queue

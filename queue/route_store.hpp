@@ -45,13 +45,17 @@ struct Granted {
 pg::DbResult<Granted> grant_recipients(pg::Connection& connection, DispatcherId dispatcher, PlaceId route, int wanted,
                                        int limit);
 
-// One message of a hold that settings release: is the reason still there?
-struct HeldSample {
+// What is decided alike in a hold that settings release: is the reason still there?
+struct HeldAlike {
     PlaceId place = unsorted;
-    std::string key; // of the hold
-    Claimed message; // not under lease; only what sorting looks at
+    std::string key;     // of the hold
+    Claimed message;     // stands for all of them; not under lease, only what decides about it
+    std::string alike;   // for release_alike
+    std::string seen_at; // by the database's clock
 };
-pg::DbResult<std::vector<HeldSample>> held_samples(pg::Connection& connection);
+pg::DbResult<std::vector<HeldAlike>> held_alike(pg::Connection& connection); // place by place
 pg::DbResult<void> release_place(pg::Connection& connection, PlaceId place);
+// At least one, all of one place. Returns how many messages left it, up to `limit`.
+pg::DbResult<std::int64_t> release_alike(pg::Connection& connection, const std::vector<HeldAlike>& some, int limit);
 
 } // namespace mailroom::queue

@@ -107,7 +107,8 @@ private:
     boost::asio::awaitable<void> sort(std::vector<queue::Claimed> claimed, std::chrono::steady_clock::time_point since);
     boost::asio::awaitable<void> record_decisions(); // until the dispatcher stops
     boost::asio::awaitable<void> fetch_content(std::vector<Job>& jobs);
-    boost::asio::awaitable<void> review_holds(); // once a minute: is the reason still there?
+    boost::asio::awaitable<void> review_holds(); // is the reason still there?
+    boost::asio::awaitable<void> release_where_the_reason_is_gone(std::vector<queue::HeldAlike> held);
 
     // Sending and stopping.
     boost::asio::awaitable<std::unique_ptr<Errand>> taken_over(Courier::Round& round);

@@ -184,6 +184,7 @@ boost::asio::awaitable<bool> Dispatcher::reload_settings()
     keeper_.put_back_ready(); // decided by older settings, limits among them
     routes_.settings_changed(snapshot_->settings, steady_clock::now());
     keeper_.look_soon(); // the change may have opened some that were blocked
+    review_.wake();
     co_return true;
 }
 
@@ -306,31 +307,53 @@ boost::asio::awaitable<void> Dispatcher::fetch_content(std::vector<Job>& jobs)
     }
 }
 
-// A notification may be lost, and not every cause of a hold is a setting of ours: of each hold one message is decided
-// again. Where it would not be held there any more, all are let go.
+// Whose settings a hold waits for is known of the hold, not of each message in it, a notification may be lost, and not
+// every cause is a setting of ours: after each change, and now and then, all that is held is decided again, once for
+// what is decided alike.
 boost::asio::awaitable<void> Dispatcher::review_holds()
 {
+    auto rests_until = steady_clock::now();
     while (!stopping_) {
-        co_await review_.wait_for(review_holds_every);
+        co_await review_.wait_for(review_holds_every); // or until the settings changed
+        while (!stopping_ && steady_clock::now() < rests_until)
+            co_await review_.wait_for(rests_until - steady_clock::now());
         if (stopping_ || !enrollment_.id() || !snapshot_)
             continue;
+        const auto began = steady_clock::now();
         tell_of_snapshot(events_, *snapshot_, keyring());
-        const std::function<pg::DbResult<std::vector<queue::HeldSample>>(pg::Connection&)> read = queue::held_samples;
-        auto samples = co_await upkeep_lane_.run<std::vector<queue::HeldSample>>(read);
-        if (!samples || snapshot_->settings.version < enrollment_.settings_version())
+        const std::function<pg::DbResult<std::vector<queue::HeldAlike>>(pg::Connection&)> read = queue::held_alike;
+        auto held = co_await upkeep_lane_.run<std::vector<queue::HeldAlike>>(read);
+        // Many who save one after the other must not keep the database busy with this: ours, a tenth of the time.
+        rests_until = steady_clock::now() + 9 * (steady_clock::now() - began);
+        if (events_.upkeep_failed("looking at what is held", held) ||
+            snapshot_->settings.version < enrollment_.settings_version())
             continue;
-        for (const auto& sample : *samples) {
-            const rules::Decision decision = decide_sender(facts_of(sample.message), sample.message.pinned,
-                                                           snapshot_->settings, snapshot_->knowledge)
-                                                 .decision;
-            if (decision.hold() != nullptr && rules::place_key(*decision.hold()) == sample.key)
-                continue;
-            const auto release = [place = sample.place](pg::Connection& connection) {
+        co_await release_where_the_reason_is_gone(*std::move(held));
+    }
+}
+
+boost::asio::awaitable<void> Dispatcher::release_where_the_reason_is_gone(std::vector<queue::HeldAlike> held)
+{
+    const auto snapshot = snapshot_;
+    const auto stays = [&snapshot](const queue::HeldAlike& some) {
+        const auto decision = rules::resolve_sender(facts_of(some.message), snapshot->settings, snapshot->knowledge);
+        return decision.hold() != nullptr && rules::place_key(*decision.hold()) == some.key;
+    };
+    for (auto first = held.begin(); first != held.end() && !stopping_;) {
+        const auto end =
+            std::find_if(first, held.end(), [first](const auto& some) { return some.place != first->place; });
+        const auto gone = std::partition(first, end, stays);
+        if (gone == first) { // all of it
+            const auto release = [place = first->place](pg::Connection& connection) {
                 return queue::release_place(connection, place);
             };
             static_cast<void>(co_await upkeep_lane_.run<void>(release));
             upkeep_.soon();
+        } else if (gone != end) {
+            std::vector<queue::HeldAlike> some(gone, end);
+            co_await upkeep_.release_alike(std::move(some));
         }
+        first = end;
     }
 }
 

@@ -89,11 +89,28 @@ boost::asio::awaitable<void> Upkeep::release()
         auto released = co_await lane_.run<queue::Released>(job);
         if (events_.upkeep_failed("releasing messages", released) || released->all == 0 || stopping_)
             co_return;
-        if (released->held > 0)
-            log::info("released", "released {}: a setting or a status changed",
-                      count_of(released->held, "held message"));
-        moved_();
+        tell_released(released->held);
     }
+}
+
+boost::asio::awaitable<void> Upkeep::release_alike(std::vector<queue::HeldAlike> some)
+{
+    while (!stopping_) {
+        const auto job = [&some](pg::Connection& connection) {
+            return queue::release_alike(connection, some, most_at_once);
+        };
+        auto released = co_await lane_.run<std::int64_t>(job);
+        if (events_.upkeep_failed("releasing messages", released) || *released == 0)
+            co_return;
+        tell_released(*released);
+    }
+}
+
+void Upkeep::tell_released(std::int64_t held)
+{
+    if (held > 0)
+        log::info("released", "released {}: a setting or a status changed", count_of(held, "held message"));
+    moved_();
 }
 
 boost::asio::awaitable<void> Upkeep::retry_senders()

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "queue/database_lane.hpp"
+#include "queue/route_store.hpp"
 #include "queue/store.hpp"
 #include "service/enrollment.hpp"
 #include "service/events.hpp"
@@ -18,6 +19,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace mailroom {
 
@@ -31,6 +33,9 @@ public:
     boost::asio::awaitable<void> run(); // until stop()
     void stop();
     void soon() { wakeup_.wake(); } // a setting changed: a release may be due
+
+    // Lets these go, all of one hold; what is held there otherwise stays.
+    boost::asio::awaitable<void> release_alike(std::vector<queue::HeldAlike> some);
     void follow(const rules::Policy& policy, rules::DoubtRules doubts)
     {
         policy_ = policy;
@@ -44,6 +49,7 @@ private:
     boost::asio::awaitable<void> reap(queue::DispatcherId id);
     boost::asio::awaitable<void> retry_senders();
     boost::asio::awaitable<void> release();
+    void tell_released(std::int64_t held);
     boost::asio::awaitable<void> expire();
 
     queue::DatabaseLane& lane_;

@@ -246,6 +246,48 @@ def test_a_saved_setting_frees_what_waited_on_every_daemon_at_once(erp, mailroom
     assert len(server.seen.messages) == len(uids)
 
 
+@pytest.mark.parametrize("reason, general", [
+    ("mode_not_configured", {"default_user_mode": "not_configured"}),
+    ("config_incomplete", {"default_user_mode": "smtp", "login": False}),
+    ("cleartext_password", {"default_user_mode": "smtp", "user_server": "mail.example.test", "user_use_ssl": False})], ids=["S2", "S13", "clear text"])
+def test_who_no_longer_inherits_the_trouble_goes_and_who_does_stays(erp, mailroom, server, reason, general):
+    """All wait for General, Ben in front; what Anna saves concerns her alone. By notification: nobody polls before the test is over."""
+    mailroom.configure("dispatcher", poll="60s", lease="240s")
+    erp.general(**general)
+    for code in ("ANNA", "BEN"):
+        erp.user(code, email=f"{code.lower()}@example.test")
+        if reason == "cleartext_password":
+            erp.password("user", code, secret="a word")
+    with mailroom.daemon():
+        ben, anna = erp.enqueue(user="BEN", **letter()), erp.enqueue(user="ANNA", **letter())
+        erp.wait_for([ben, anna], "held", reason)
+        assert erp.story(ben)["subject"] == erp.story(anna)["subject"]
+        erp.relay("ANNA", server)
+        erp.wait_for(anna, "sent", timeout=10)
+        assert erp.states()[ben] == ("held", reason)
+    assert [event["event"] for event in erp.story(ben)["events"]].count("held") == 1, "nobody touched it"
+
+
+def test_a_form_leaves_the_hold_of_its_poster_or_of_general_when_its_mode_is_saved(erp, mailroom, server):
+    mailroom.configure("dispatcher", poll="60s", lease="240s")
+    erp.general(mode="smtp", server="localhost", port=server.port, login=False, account="erp@example.test")
+    erp.form("DOC", from_="documents@example.test", mode="outlook")
+    erp.user("ANNA", mode="outlook")
+    with mailroom.daemon():
+        letters, document = erp.enqueue(user="ANNA", **letter()), erp.enqueue(user="ANNA", form="DOC", **letter())
+        erp.wait_for([letters, document], "held", "waiting_desktop")
+        erp.form("DOC", mode="general")
+        erp.wait_for(document, "sent", timeout=10)
+        assert erp.states()[letters] == ("held", "waiting_desktop")
+        erp.general(mode="not_configured")
+        erp.form("OTHER", from_="others@example.test", mode="general")
+        other, document = erp.enqueue(user="ANNA", form="OTHER", **letter()), erp.enqueue(user="ANNA", form="DOC", **letter())
+        erp.wait_for([other, document], "held", "mode_not_configured")
+        erp.form("DOC", mode="outlook")
+        erp.wait_for(document, "held", "waiting_desktop", timeout=10)
+        assert erp.states()[other] == ("held", "mode_not_configured")
+
+
 def test_what_is_held_counts_no_attempt_and_its_end_is_told(erp, mailroom, server):
     """However often it is sorted again."""
     with mailroom.daemon() as daemon:

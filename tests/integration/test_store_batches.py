@@ -166,7 +166,7 @@ def test_what_a_dispatcher_puts_there_during_the_release_goes_when_the_hold_is_l
     assert release(store.producer) == 0
     store.session("worker").row("release", 1000)  # finds nothing: not committed
     store.worker.commit()
-    assert [sample["key"] for sample in store.worker.run("held_samples")] == ["batch_held/run"]  # so a dispatcher resolves it and lets it go
+    assert [sample["key"] for sample in store.worker.run("held_alike")] == ["batch_held/run"]  # so a dispatcher resolves it and lets it go
     store.worker.run("release_place", store.queue(uid)["place_id"])
     sweep(store)
     assert states(store, [uid]) == ["ready"]

@@ -377,21 +377,66 @@ def test_what_came_past_the_hold_of_its_batch_joins_it_instead_of_being_claimed(
     assert release(store) == 1 and uids(store.claim(store.dispatcher())) == [late]
 
 
-# What is tried of the holds
+# What is decided again of the holds
 
-def test_one_message_of_each_hold_that_settings_release_is_tried_the_oldest(store):
+def alike(store, **wanted):
+    """What is decided alike in holds that settings release, and is so."""
+    return [row for row in store.worker.run("held_alike") if wanted.items() <= row.items()]
+
+
+def release_alike(store, rows, limit=100):
+    given = f"[{','.join(row['alike'] for row in rows)}]"
+    return store.worker.row("release_alike", rows[0]["place"], given, rows[0]["seen_at"], limit)[0]
+
+
+def posted_by(store, uids, code):
+    store.root.rows("UPDATE mailroom.queue SET user_code = %s WHERE uid = ANY (%s::uuid[])", code, uids)
+
+
+def test_of_each_hold_that_settings_release_all_is_decided_again_once_for_what_is_alike(store):
     place, other = store.place("hold/one"), store.place("hold/other")
     store.place("hold/empty")
-    first, *_ = held(store, place, 3)
+    anna, ben, more = held(store, place, 3)
     [alone] = held(store, other)
     held(store, store.place("in_doubt/x", self_releasing=False))
     parked(store, store.route())
-    samples = {row["place"]: row["key"] for row in store.worker.run("held_samples")}
-    assert samples == {place: "hold/one", other: "hold/other"}
-    store.root.rows("UPDATE mailroom.queue SET user_code = 'FIRST' WHERE uid = ANY (%s::uuid[])", [first, alone])
-    assert {row["user_code"] for row in store.worker.run("held_samples")} == {"FIRST"}
+    posted_by(store, [anna, alone], "ANNA")
+    posted_by(store, [ben, more], "BEN")
+    found = [(row["place"], row["key"], row["user_code"]) for row in alike(store)]
+    assert sorted(found) == [(place, "hold/one", "ANNA"), (place, "hold/one", "BEN"), (other, "hold/other", "ANNA")]
     store.worker.run("release_place", place)
-    assert [row["place"] for row in store.worker.run("held_samples")] == [other]
+    assert [row["place"] for row in alike(store)] == [other], "what goes anyway is not looked at"
+
+
+def test_some_of_a_hold_go_in_steps_and_in_their_old_order_and_the_others_stay(store):
+    place = store.place()
+    sent = held(store, place, 6)
+    posted_by(store, sent[::2], "BEN")
+    posted_by(store, sent[1::2], "ANNA")
+    gone = alike(store, user_code="ANNA")
+    assert release_alike(store, gone, limit=2) == 2 and places(store, *sent) == [place, 0, place, 0, place, place]
+    assert release_alike(store, gone) == 1 and release_alike(store, gone) == 0
+    assert places(store, *sent) == [place, 0, place, 0, place, 0]
+    assert [row["uid"] for row in store.root.rows("SELECT uid::text FROM mailroom.queue WHERE place_id = 0 ORDER BY lane, run_at, id")] == sent[1::2]
+    events = store.root.rows("SELECT uid::text, note FROM mailroom.story WHERE event = 'released' ORDER BY message_id")
+    assert [event["uid"] for event in events] == sent[1::2] and {event["note"] for event in events} == {"a setting or a status changed"}
+
+
+def test_what_came_to_a_hold_after_the_look_at_it_stays(store):
+    """Or two dispatchers that decide differently, for want of a key, would pass it to and fro."""
+    place = store.place()
+    [seen] = held(store, place)
+    found = alike(store)
+    [later] = held(store, place)
+    assert release_alike(store, found) == 1 and places(store, seen, later) == [0, place]
+
+
+def test_what_is_cancelled_or_suspect_leaves_a_hold_for_its_own_place(store):
+    place = store.place()
+    cancelled, suspect = held(store, place, 2)
+    store.root.rows("UPDATE mailroom.queue SET cancelled = true WHERE uid = %s", cancelled)
+    store.root.rows("UPDATE mailroom.queue SET crashes = 2 WHERE uid = %s", suspect)
+    assert release_alike(store, alike(store)) == 2 and places(store, cancelled, suspect) == [2, 1]
 
 
 # Handed back
@@ -464,9 +509,17 @@ def test_unparking_looks_at_one_message_of_a_route(full_routes):
     assert reads(plan(store.worker, "unpark", options="FORMAT JSON, ANALYZE")) <= len(found)
 
 
-def test_the_samples_of_holds_read_one_message_of_each(full_routes):
+def test_the_look_at_holds_reads_these_alone_and_once(full_routes):
     store, _ = full_routes
-    assert reads(plan(store.worker, "held_samples", options="FORMAT JSON, ANALYZE")) == 1
+    assert reads(plan(store.worker, "held_alike", options="FORMAT JSON, ANALYZE")) == 10_000
+
+
+def test_what_leaves_a_hold_is_found_by_one_pass_over_it_however_many_are_alike(full_routes):
+    store, _ = full_routes
+    [hold] = store.worker.run("held_alike")
+    others = json.dumps([{**json.loads(hold["alike"]), "user_code": f"U{n}"} for n in range(2000)])
+    nodes = plan(store.worker, "release_alike", hold["place"], others, hold["seen_at"], 1000, options="FORMAT JSON, ANALYZE")
+    assert [node for node in nodes if "Join" in node["Node Type"]] == [] and [node["Actual Loops"] for node in nodes if node["Node Type"] == "Function Scan"] == [1]
 
 
 def test_who_reaps_does_not_read_the_queue_while_nobody_is_dead(full_routes):
