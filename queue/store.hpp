@@ -209,7 +209,7 @@ struct Beat {
     bool registered = false; // false: others took this dispatcher for dead
     std::string installation;
     std::int64_t settings_version = 0;
-    bool key_is_elsewhere = false; // this one lacks the key that passwords are sealed with, another live one has it
+    bool key_is_elsewhere = false; // another live one opens all that this one can, and more
 };
 
 pg::DbResult<Beat> beat(pg::Connection& connection, DispatcherId dispatcher, bool wants_wake);

@@ -165,7 +165,7 @@ boost::asio::awaitable<void> Enrollment::beat()
     }
     if (beaten->key_is_elsewhere) {
         is_ours_ = false;
-        trouble(EventKind::key_elsewhere, "this service lacks the key that passwords are sealed with "
+        trouble(EventKind::key_elsewhere, "this service lacks a key that passwords are sealed with "
                                           "([secrets] key_file) and another has it: it leaves all mail to that one");
         co_return;
     }

@@ -12,3 +12,16 @@ ALTER TABLE mailroom.log ADD COLUMN decision bigint;
 
 GRANT SELECT, INSERT, UPDATE (seen_at), DELETE ON mailroom.decision TO mailroom_worker;
 GRANT SELECT ON mailroom.decision TO mailroom_operator;
+
+-- ---- keys
+
+-- Whether another living dispatcher has every key that this one has, and one more that a secret is sealed with: it sends all that this one can, and
+-- what this one would hold. Of two who lack a key of the other's neither leaves the mail to the other, or nobody sent.
+CREATE FUNCTION mailroom.another_opens_more(one mailroom.dispatcher) RETURNS boolean LANGUAGE sql STABLE SET search_path = mailroom, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM dispatcher d CROSS JOIN LATERAL unnest(d.key_ids) k
+                    WHERE d.beat_at + d.lease > clock_timestamp() AND one.key_ids <@ d.key_ids AND k <> ALL (one.key_ids)
+                      AND EXISTS (SELECT FROM sealed_secrets() s WHERE key_of(s) = k)) -- read only while one lacks a key
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mailroom FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION mailroom.another_opens_more(mailroom.dispatcher), mailroom.sealed_secrets(), mailroom.key_of(bytea) TO mailroom_worker;

@@ -6,5 +6,6 @@ UPDATE mailroom.dispatcher
   FROM mailroom.installation i
  WHERE id = $1::bigint
 RETURNING i.name, i.settings_version,
-          NOT mailroom.has_key(dispatcher, i.key_id)
+          mailroom.another_opens_more(dispatcher)
+          OR NOT mailroom.has_key(dispatcher, i.key_id)
           AND EXISTS (SELECT FROM mailroom.dispatcher d WHERE d.beat_at + d.lease > clock_timestamp() AND mailroom.has_key(d, i.key_id)) AS key_is_elsewhere

@@ -127,6 +127,21 @@ def test_a_dispatcher_with_the_old_key_alone_leaves_the_mail_to_the_other(erp, m
     assert len(server.seen.messages) == 20
 
 
+def test_a_dispatcher_that_lacks_an_older_key_leaves_the_mail_to_one_that_has_all(erp, mailroom, database, server, certificates):
+    """General's password is sealed with that key still, so that alone it would hold General's mail."""
+    with Mailroom(mailroom.executable, database.dsn, certificates.ca_file, private_directory("elsewhere")) as elsewhere:
+        by_the_old = database.value("SELECT password FROM mailroom.general")
+        new = mailroom.run("key", "add") and mailroom.key_file.read_text().splitlines()[-1]
+        mailroom.run("key", "rotate")
+        database.rows("UPDATE mailroom.general SET password = %s", [by_the_old])
+        elsewhere.key_file.write_text(new + "\n")
+        elsewhere.key_file.chmod(0o400)
+        with mailroom.daemon(), elsewhere.daemon(ready="leaves all mail to") as other:
+            uids = [erp.enqueue(form="INV", **letter()) for _ in range(20)]
+            erp.wait_for(uids, "sent")
+            assert " sent " not in other.log() and " held " not in other.log()
+
+
 def test_alone_it_holds_what_it_cannot_open_and_the_right_key_frees_it(erp, mailroom, server):
     old = mailroom.key_file.read_text()
     both = mailroom.run("key", "add").out and mailroom.key_file.read_text()

@@ -191,3 +191,20 @@ def test_two_who_make_the_same_user_at_once_make_one(store):
         first.commit()
         later.result()
     assert store.root.rows("SELECT email, name FROM mailroom.users") == [{"email": "anna@example.test", "name": "Anna"}]
+
+
+OLD, NEW, UNUSED = "01" * 8, "02" * 8, "03" * 8
+
+
+@pytest.mark.parametrize("ours, theirs, leaves", [
+    ([NEW], [OLD, NEW], True), ([OLD], [NEW], True), ([], [NEW], True), ([NEW], [OLD], False), ([OLD, NEW], [OLD, NEW], False),
+    ([NEW], [NEW, UNUSED], False), ([NEW, UNUSED], [OLD, NEW], False), ([OLD, NEW], [], False)],
+    ids=["lacks an older key", "lacks the newest", "has none", "has the newest", "has both", "lacks what seals nothing", "has one that the other lacks", "the other has none"])
+def test_a_dispatcher_leaves_mail_to_one_that_opens_all_it_can_and_more(store, anna, ours, theirs, leaves):
+    """General's password is sealed with an older key, Anna's with the newest."""
+    enter(store, None, "erp", bytes.fromhex(OLD) + b"sealed")
+    enter(store, anna, "anna@example.test", bytes.fromhex(NEW) + b"sealed")
+    one, other = (store.worker.run("register", "host", 1, "0.1.0", keys or None, 20_000, "none")[0]["id"] for keys in (ours, theirs))
+    assert store.worker.run("beat", one, True)[0]["key_is_elsewhere"] is leaves
+    store.root.rows("UPDATE mailroom.dispatcher SET beat_at = beat_at - interval '1 hour' WHERE id = %s", other)
+    assert not store.worker.run("beat", one, True)[0]["key_is_elsewhere"], "nobody else lives"
