@@ -23,5 +23,11 @@ CREATE FUNCTION mailroom.another_opens_more(one mailroom.dispatcher) RETURNS boo
                       AND EXISTS (SELECT FROM sealed_secrets() s WHERE key_of(s) = k)) -- read only while one lacks a key
 $$;
 
+-- ---- who may do what
+
+-- An administrator releases and reassigns what the settings held, and counts first.
+GRANT EXECUTE ON FUNCTION mailroom.preview(text, jsonb, jsonb),
+      mailroom.release_messages(jsonb, jsonb, bigint, integer), mailroom.reassign_messages(jsonb, jsonb, bigint, integer) TO mailroom_administrator;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mailroom FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION mailroom.another_opens_more(mailroom.dispatcher), mailroom.sealed_secrets(), mailroom.key_of(bytea) TO mailroom_worker;

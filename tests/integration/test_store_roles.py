@@ -115,6 +115,15 @@ def test_only_who_needs_it_may(shared_store, action):
     assert may == [login for login in EVERYBODY if login in allowed.split()]
 
 
+@pytest.mark.parametrize("action, allowed", [
+    ("retry", ["operator"]), ("cancel", ["operator"]), ("hold", ["operator"]), ("settle", ["operator"]),
+    ("release", ["operator", "administrator"]), ("reassign", ["operator", "administrator"])])
+def test_messages_are_an_operators_and_an_administrator_releases_and_reassigns(shared_store, action, allowed):
+    for function in (f"mailroom.{action}_messages(jsonb, jsonb, bigint, integer)", *(["mailroom.preview(text, jsonb, jsonb)"] if len(allowed) > 1 else [])):
+        assert [login for login in EVERYBODY
+                if shared_store.root.value("SELECT has_function_privilege(%s, %s, 'EXECUTE')", "login_" + login, function)] == allowed
+
+
 def test_a_producer_may_execute_nothing_but_what_is_for_it(shared_store):
     for login in ("producer", "mobile"):
         may = shared_store.root.rows("SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
