@@ -202,9 +202,8 @@ std::string sentence(const Hold& hold)
     case HoldReason::key_missing:
         return "The stored passwords cannot be opened: give the service its key and restart it.";
     case HoldReason::identity_changed:
-        return "Part of it may already have gone out under the older sender: an operator must release or cancel it, or "
-               "an "
-               "administrator restores the settings.";
+        return "Part of it may already have gone out under the older sender: an operator must cancel it, or release it "
+               "under the new sender, or under the older one once an administrator has restored the settings.";
     case HoldReason::in_doubt:
         return "The server may have taken it without answering: an operator must ask the recipient or the server, then "
                "release "
