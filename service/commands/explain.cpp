@@ -149,21 +149,32 @@ Result<Live> load_live(const Options& options, pg::Connection& connection)
     return live;
 }
 
-int print_explained(const Options& options, const explain::Explained& explained, const std::string& uid = {},
-                    bool has_ended = false)
+// Held by an operator, blocked or not due, it goes no sooner for all that the settings say.
+std::string standing_words(const ExplainedMessage& message)
 {
-    json::object answer = explain::to_json(explained);
-    if (options.output == Output::json) {
-        if (!uid.empty()) {
-            answer["uid"] = uid;
-            answer["ended"] = has_ended;
-        }
-        print_json(answer);
+    if (message.has_ended())
+        return " has ended; once more it would be decided so:";
+    const auto part = [&](const char* before, const char* key, const char* behind = "") {
+        const std::string text = text_at(message.now, key);
+        return text.empty() ? text : before + text + behind;
+    };
+    const std::string next = short_time(text_at(message.now, "next_attempt"));
+    const std::string reason = part(", ", "reason");
+    return ": " + text_at(message.now, "state") + reason + (reason.empty() ? reason : part(" (", "subject", ")")) +
+           (next.empty() ? next : ", next attempt " + next) + part("; ", "remedy");
+}
+
+int print_message(const Options& options, const std::string& uid, const ExplainedMessage& message)
+{
+    json::object answer = explain::to_json(message.explained);
+    if (options.output != Output::json) {
+        fmt::print("message {}{}\n{}", uid, standing_words(message), explain::to_text(answer));
         return Exit::ok;
     }
-    if (!uid.empty())
-        fmt::print("message {}{}\n", uid, has_ended ? " has ended; once more it would be decided so:" : "");
-    fmt::print("{}", explain::to_text(answer));
+    answer["uid"] = uid;
+    answer["ended"] = message.has_ended();
+    answer["now"] = message.now;
+    print_json(answer);
     return Exit::ok;
 }
 
@@ -174,7 +185,7 @@ int explain_one(const Options& options, pg::Connection& connection, const std::s
         return complain(options, found.error().text);
     if (!*found)
         return complain(options, fmt::format("there is no message {} in this database", uid));
-    return print_explained(options, (*found)->explained, uid, (*found)->has_ended);
+    return print_message(options, uid, **found);
 }
 
 int explain_supposed(const Options& options, const Live& live, const Explaining& explaining)
@@ -187,8 +198,13 @@ int explain_supposed(const Options& options, const Live& live, const Explaining&
     const auto facts = explain::facts_from(message, live.snapshot->settings);
     if (const auto* refused = std::get_if<explain::Refused>(&facts))
         return complain(options, refused->text);
-    return print_explained(options,
-                           explain::explain(std::get<rules::Facts>(facts), live.snapshot->settings, live.knowledge));
+    const json::object answer =
+        explain::to_json(explain::explain(std::get<rules::Facts>(facts), live.snapshot->settings, live.knowledge));
+    if (options.output == Output::json)
+        print_json(answer);
+    else
+        fmt::print("{}", explain::to_text(answer));
+    return Exit::ok;
 }
 
 } // namespace
@@ -216,7 +232,7 @@ Result<std::optional<ExplainedMessage>> explain_message(const Options& options, 
     facts.model = id_at("model_id");
     facts.addressed = found->at("addressed").as_bool();
     auto explained = decide_sender(facts, text_at(*found, "pinned"), live->snapshot->settings, live->knowledge);
-    return std::optional(ExplainedMessage{live->snapshot, std::move(explained), found->at("ended").as_bool()});
+    return std::optional(ExplainedMessage{live->snapshot, std::move(explained), found->at("now")});
 }
 
 int explain_sender(const Options& options, const Explaining& explaining)

@@ -6,6 +6,8 @@
 #include "service/explain/answer.hpp"
 #include "service/snapshot.hpp"
 
+#include <boost/json/value.hpp>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,7 +17,8 @@ namespace mailroom::commands {
 struct ExplainedMessage {
     std::shared_ptr<const Snapshot> snapshot; // into which the decision points
     explain::Explained explained;
-    bool has_ended = false; // then it is what would be decided once more
+    boost::json::value now; // where it stands: state, reason, subject, remedy, next_attempt. Null: it has ended
+    bool has_ended() const { return now.is_null(); } // then it is what would be decided once more
 };
 
 // None: there is no such message. An error: the login may not read the mail settings, for one.

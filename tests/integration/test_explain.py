@@ -139,9 +139,29 @@ def test_a_waiting_message_and_a_supposed_one_are_explained_by_the_live_settings
         assert mailroom.run("explain", *wrong, check=False).code == 2
 
 
+def test_where_it_stands_is_said_with_what_ends_that_whatever_the_settings_say(erp, mailroom, database):
+    erp.user("ANNA", mode="smtp", server="mail.example.test", login=False, email="anna@example.test")
+    kept, later = erp.enqueue(**letter(user="ANNA")), erp.enqueue(**letter(user="ANNA"), not_before="2100-01-01T00:00:00Z")
+    blocked = erp.enqueue(**letter(user="ANNA"))
+    mailroom.run("hold", kept, "--note", "ask Ben first", "--yes")
+    database.rows("""WITH p AS (INSERT INTO mailroom.place (key, kind, subject, blocked_until, blocked_why) VALUES ('smtp/x', 'route', 'anna', now() + interval '1 hour', 'it rests') RETURNING id)
+                     UPDATE mailroom.queue SET place_id = p.id FROM p WHERE uid = %s""", [blocked])
+
+    def heading(uid):
+        return mailroom.run("explain", uid).out.splitlines()[0]
+
+    answer = mailroom.json("explain", kept)
+    assert (answer["table_row"], answer["outcome"], answer["ended"]) == ("S11", "send", False), "by the settings alone it would go"
+    assert (answer["now"]["state"], answer["now"]["reason"], answer["now"]["next_attempt"]) == ("held", "operator_hold", None)
+    assert heading(kept) == f"message {kept}: held, operator_hold ({answer['now']['subject']}); {answer['now']['remedy']}"
+    assert "ask Ben first" in heading(kept) and "mailroom release" in heading(kept)
+    assert heading(later) == f"message {later}: scheduled, next attempt 2100-01-01 00:00:00Z"
+    assert heading(blocked).startswith(f"message {blocked}: deferred, account_blocked (anna), next attempt 20") and heading(blocked).endswith("; it rests")
+
+
 def test_the_story_of_a_message_tells_why_as_it_was_decided_that_day(erp, mailroom, database, certificates):
     def explained(uid):
-        return {key: value for key, value in mailroom.json("explain", uid).items() if key not in ("uid", "ended")}
+        return {key: value for key, value in mailroom.json("explain", uid).items() if key not in ("uid", "ended", "now")}
 
     with MisbehavingServer(certificates.server(), require_login=False) as server:
         erp.user("ANNA", mode="smtp")
