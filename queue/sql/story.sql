@@ -35,6 +35,11 @@ SELECT (to_jsonb(f) - 'id' - 'place' - 'row_id' - 'model_id' || jsonb_build_obje
           FROM jsonb_array_elements(m.recipients) WITH ORDINALITY r
           LEFT JOIN mailroom.recipient_result x ON x.generation = m.generation AND x.message_id = m.id AND x.position = r.ordinality - 1),
     'events', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(e) - 'decision') || CASE WHEN d.id IS NULL THEN '{}' ELSE jsonb_build_object('why', d.why) END
+                                         || CASE WHEN b.from_address IS NOT NULL AND (b.account, b.from_address, b.sender) IS DISTINCT FROM (e.account, e.from_address, e.sender)
+                                                 THEN jsonb_build_object('identity_before', to_jsonb(b)) ELSE '{}' END
                                          ORDER BY e.at), '[]')
-                 FROM events e LEFT JOIN LATERAL (SELECT * FROM mailroom.decision x WHERE x.id = e.decision OFFSET 0) d ON true)))::text
+                 FROM events e LEFT JOIN LATERAL (SELECT * FROM mailroom.decision x WHERE x.id = e.decision OFFSET 0) d ON true
+                 LEFT JOIN LATERAL ( -- who sent, the last time that anybody did; it may have changed while the message waited
+                     SELECT x.account, x.from_address, x.sender FROM events x WHERE x.at < e.at AND x.from_address IS NOT NULL AND e.from_address IS NOT NULL
+                      ORDER BY x.at DESC LIMIT 1) b ON true)))::text
   FROM message m JOIN facts f ON f.id = m.id

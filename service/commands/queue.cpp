@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace mailroom::commands {
 namespace {
@@ -104,6 +105,18 @@ void print_steps(const json::value& event, const json::value*& before)
     before = why;
 }
 
+// account anna, from Anna <anna@example.com>, sender ...
+std::string identity_words(const json::value& identity)
+{
+    std::string words;
+    for (const auto& [label, key] :
+         {std::pair{"account", "account"}, std::pair{"from", "from_address"}, std::pair{"sender", "sender"}}) {
+        if (const std::string text = text_at(identity, key); !text.empty())
+            words += fmt::format("{}{} {}", words.empty() ? "" : ", ", label, text);
+    }
+    return words;
+}
+
 void print_event(const json::value& event)
 {
     fmt::print("{} {}\n", short_time(text_at(event, "at")), text_at(event, "event"));
@@ -112,6 +125,8 @@ void print_event(const json::value& event)
     print_line("from", text_at(event, "from_address"));
     print_line("sender", text_at(event, "sender"));
     print_line("envelope sender", text_at(event, "envelope_sender"));
+    if (const json::value* const before = event.as_object().if_contains("identity_before"))
+        print_line("changed, before", identity_words(*before));
     print_line("started", short_time(text_at(event, "started_at")));
     print_line("server", text_at(event, "server"));
     print_line("stage", text_at(event, "stage"));

@@ -1,5 +1,6 @@
 """`mailroom.outcomes`: every end, hold and doubt exactly once, whatever commits late, rolls back or stays open."""
 
+import json
 import random
 
 import pytest
@@ -224,3 +225,18 @@ def test_any_interleaving_tells_everything_once(store, seed):
         told = reader["told"] + numbers(rest(reader["session"], reader["cursor"], reader["limit"])[1])
         assert len(told) == len(set(told)), "told twice"
         assert set(told) == set(committed)
+
+
+def test_an_identity_that_changed_while_a_message_waited_stands_in_its_story(store):
+    """Where nobody was found who could send it, none is told; what counts is who sent the last time."""
+    dispatcher, uid = store.dispatcher(), store.producer.enqueue()
+    anna = {"account": "anna", "from_address": "anna@one.test", "sender": ""}
+    shared = {"account": "erp", "from_address": "anna@one.test", "sender": "erp@one.test"}
+    for event, identity in (("deferred", anna), ("deferred", anna), ("held", {}), ("deferred", shared)):
+        [message] = store.claim(dispatcher)
+        suspend(store.worker, dispatcher, store.version, suspension(message, event, **identity))
+    [message] = store.claim(dispatcher)
+    complete(store.worker, dispatcher, ending(message, **anna))
+    events = json.loads(store.operator.row("story", uid)[0])["events"]
+    assert [(event["event"], event.get("identity_before")) for event in events] == [
+        ("deferred", None), ("deferred", None), ("held", None), ("deferred", anna), ("sent", shared)]
