@@ -197,6 +197,20 @@ pg::DbResult<bool> refuse_login(pg::Connection& connection, const RefusedLogin& 
     return rows->rows() > 0;
 }
 
+pg::DbResult<void> note_login(pg::Connection& connection, const LoginNote& note)
+{
+    auto done = connection.run(sql("note_login"), pg::Params()
+                                                      .number(note.owner.id)
+                                                      .bytes(note.password)
+                                                      .text(note.account)
+                                                      .text(note.server)
+                                                      .truth(note.login == LoginNote::Login::succeeded)
+                                                      .text(note.words));
+    if (!done)
+        return done.error();
+    return {};
+}
+
 pg::DbResult<bool> refuse_sender(pg::Connection& connection, const RefusedSender& sender)
 {
     pg::Params params;

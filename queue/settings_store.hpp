@@ -63,6 +63,18 @@ struct StoredSettings {
     std::vector<StoredAgent> agents;
 };
 
+// What became of an SMTP login, for people.
+struct LoginNote {
+    enum class Login { succeeded, refused };
+    Owner owner;
+    SealedSecret password;
+    std::string account;
+    std::string server;
+    Login login = Login::succeeded;
+    std::string words; // the server's
+};
+pg::DbResult<void> note_login(pg::Connection& connection, const LoginNote& note);
+
 // In one repeatable-read transaction, so that no half of a change is seen.
 pg::DbResult<StoredSettings> load_settings(pg::Connection& connection);
 // The same within the caller's transaction, which sees what it has changed itself.

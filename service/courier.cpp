@@ -43,7 +43,7 @@ void log_outcome(const queue::Claimed& claimed, const Attempted& attempted, cons
 
 } // namespace
 
-Courier::Courier(Needs needs) : needs_(std::move(needs)), contents_(needs_.reads) {}
+Courier::Courier(Needs needs) : needs_(std::move(needs)), contents_(needs_.reads), logins_(needs_.writes) {}
 
 boost::asio::awaitable<Route::Ended> Courier::carry(Errand& errand, Round& round)
 {
@@ -221,6 +221,7 @@ boost::asio::awaitable<Route::Ended> Courier::settle(const Job& job, const Addre
         route = place.value_or(queue::unsorted);
     }
     co_await store(job.claimed, attempted, judgement, job.snapshot->settings.version, route);
+    co_await logins_.delivered(job.identity, delivery);
     co_return ended(delivery, judgement);
 }
 
@@ -265,6 +266,8 @@ boost::asio::awaitable<void> Courier::pause_login(const rules::Identity& identit
     if (!is_new)
         co_return; // then only this process knows, and keeps to it
     needs_.transport.refusal_is_known(*login);
+    if (*is_new && identity.password != nullptr)
+        co_await logins_.refused(identity, refused.contact.reply);
 }
 
 boost::asio::awaitable<void> Courier::stop_sender(const rules::Identity& identity, std::string reply)

@@ -10,6 +10,7 @@
 #include "service/events.hpp"
 #include "service/job.hpp"
 #include "service/journal/journal.hpp"
+#include "service/login_notes.hpp"
 #include "service/outgoing.hpp"
 #include "service/places.hpp"
 #include "service/route.hpp"
@@ -108,6 +109,7 @@ private:
 
     Needs needs_;
     ContentReader contents_;
+    LoginNotes logins_;
     std::mt19937_64 random_{std::random_device{}()};
     bool stopping_ = false;
     Counts counts_;

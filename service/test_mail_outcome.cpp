@@ -37,6 +37,16 @@ pg::DbResult<bool> set_good(pg::Connection& connection, const rules::Identity& i
     return done->truth(0, 0);
 }
 
+// What people are shown.
+pg::DbResult<void> note(pg::Connection& connection, const rules::Identity& identity, queue::LoginNote::Login login,
+                        const std::string& words)
+{
+    if (identity.password == nullptr)
+        return {};
+    return queue::note_login(connection,
+                             {identity.owner, *identity.password, identity.account, identity.host, login, words});
+}
+
 Result<Status> status_after(pg::Connection& connection, const rules::Identity& identity, const Delivery& delivery,
                             const queue::Keyring* keys)
 {
@@ -44,6 +54,8 @@ Result<Status> status_after(pg::Connection& connection, const rules::Identity& i
     if (!login)
         return Status{};
     if (delivery.outcome.verdict == Verdict::accepted) {
+        if (const auto noted = note(connection, identity, queue::LoginNote::Login::succeeded, {}); !noted)
+            return Error{"setting the status: " + pg::explain(noted.error())};
         const auto known = set_good(connection, identity, *login);
         if (!known)
             return Error{"setting the status: " + pg::explain(known.error())};
@@ -51,8 +63,10 @@ Result<Status> status_after(pg::Connection& connection, const rules::Identity& i
                              : "what waited for the account goes on"};
     }
     const std::string reply = doctor::words_of(delivery.outcome);
-    const auto pause = [&](const char* reason) {
+    const auto pause = [&](const char* reason) -> pg::DbResult<bool> {
         const std::string owner = identity.owner_code.empty() ? "general" : "user " + identity.owner_code;
+        if (const auto noted = note(connection, identity, queue::LoginNote::Login::refused, reply); !noted)
+            return noted.error();
         return queue::refuse_login(connection,
                                    {login->fingerprint, reason, {owner, identity.account, identity.host, reply}});
     };

@@ -1,17 +1,20 @@
--- What is known of the accounts of Office 365 and of the desktops: facts that a contact or an agent found out, beside the settings (docs/rules.md).
+-- What is known of accounts and of the desktops: facts that a contact or an agent found out, beside the settings (docs/rules.md).
 
 ALTER TABLE mailroom.general ADD COLUMN token bytea; -- sealed; of the sign-in to Office 365
 ALTER TABLE mailroom.users ADD COLUMN token bytea;
 
 CREATE TABLE mailroom.account_status (
-    owner      integer PRIMARY KEY, -- a User's id; 0: General
+    owner      integer NOT NULL, -- a User's id; 0: General
+    mode       text    NOT NULL DEFAULT 'office365' CHECK (mode IN ('office365', 'smtp')),
     state      text        NOT NULL CHECK (state IN ('never_tried', 'authenticated', 'sign_in_failed', 'declined', 'approval_required', 'revoked', 'idle')),
     reason     text        NOT NULL DEFAULT '', -- what the sign-in or the server said
     checked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     account    text        NOT NULL,              -- that it was found for; another one has never been tried
     mailbox    text        NOT NULL DEFAULT '',   -- the address that signed in
     aliases    text[]      NOT NULL DEFAULT '{}', -- of the mailbox, its sign-in name among them
-    lacks_sending_for_others boolean NOT NULL DEFAULT false -- the consent: a remark beside authenticated
+    lacks_sending_for_others boolean NOT NULL DEFAULT false, -- the consent: a remark beside authenticated
+    proof      bytea, -- smtp: of the login that was tried (login_proof); any other has never been tried
+    PRIMARY KEY (owner, mode)
 );
 
 -- What the agent on a user's desktop reported last.
@@ -38,6 +41,28 @@ BEGIN
 END $$;
 CREATE TRIGGER drop_token BEFORE UPDATE ON mailroom.general FOR EACH ROW EXECUTE FUNCTION mailroom.drop_token_of_another_account();
 CREATE TRIGGER drop_token BEFORE UPDATE ON mailroom.users FOR EACH ROW EXECUTE FUNCTION mailroom.drop_token_of_another_account();
+
+-- The same for the same password, as it is sealed, of the same account at the same server.
+CREATE FUNCTION mailroom.login_proof(sealed bytea, account text, server text) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT sha256(sealed || convert_to(account || E'\n' || server, 'UTF8'))
+$$;
+
+-- What people are shown of an account that has a status: with smtp one that logs in, and office365.
+CREATE FUNCTION mailroom.status_shown(whose integer, by_mode text, account text, server text, password bytea, token bytea) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = mailroom, pg_temp AS $$
+    SELECT CASE WHEN by_mode = 'office365' OR by_mode = 'smtp' AND password IS NOT NULL THEN coalesce((
+        SELECT jsonb_build_object('state', s.state, 'reason', s.reason, 'checked_at', s.checked_at) FROM account_status s
+         WHERE s.owner = whose AND s.mode = by_mode
+           AND CASE by_mode WHEN 'smtp' THEN s.proof = login_proof(password, status_shown.account, server)
+                            ELSE s.account = status_shown.account AND (s.state <> 'authenticated' OR token IS NOT NULL) END),
+        '{"state": "never_tried", "reason": "", "checked_at": null}') END
+$$;
+
+-- Of General (0) and each User by the id; NULL: nothing signs in.
+CREATE FUNCTION mailroom.statuses() RETURNS TABLE (owner integer, status jsonb) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+    SELECT 0, status_shown(0, g.mode, btrim(g.account), btrim(g.server), g.password, g.token) FROM general g
+    UNION ALL SELECT u.id, status_shown(u.id, mode_of(u, g), account_of(u, g.edition), server_of(u, g), u.password, u.token) FROM users u CROSS JOIN general g
+$$;
 
 CREATE FUNCTION mailroom.forget_status() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 BEGIN
@@ -99,4 +124,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mailroom FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION mailroom.retry_senders() TO mailroom_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mailroom.account_status, mailroom.desktop_agent TO mailroom_worker;
 GRANT SELECT ON mailroom.account_status, mailroom.desktop_agent TO mailroom_administrator;
+GRANT INSERT, UPDATE ON mailroom.account_status TO mailroom_administrator; -- by a test
+GRANT EXECUTE ON FUNCTION mailroom.login_proof(bytea, text, text) TO mailroom_worker, mailroom_administrator;
+GRANT EXECUTE ON FUNCTION mailroom.statuses() TO mailroom_administrator;
 GRANT SELECT ON mailroom.account_status, mailroom.desktop_agent TO mailroom_operator;

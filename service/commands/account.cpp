@@ -18,11 +18,25 @@ namespace {
 
 namespace json = boost::json;
 
+std::string status_words(const json::value& status)
+{
+    const std::string state = text_at(status, "state");
+    const std::string reason = text_at(status, "reason");
+    if (state == "never_tried")
+        return "Non-Authenticated: never tried";
+    std::string words = state == "authenticated" ? "Authenticated" : "Non-Authenticated: " + state;
+    std::ranges::replace(words, '_', ' ');
+    return fmt::format("{}{} (checked {})", words, reason.empty() ? reason : ": " + reason,
+                       short_time(text_at(status, "checked_at")));
+}
+
 void print_account(std::string_view kind, const json::value& account)
 {
     fmt::print("{} {}\n", kind, text_at(account, "code"));
     for (const auto& [key, value] : account.as_object()) {
-        const std::string text = text_at(account, std::string_view(key.data(), key.size()));
+        const bool is_status = key == "status" && !value.is_null();
+        const std::string text =
+            is_status ? status_words(value) : text_at(account, std::string_view(key.data(), key.size()));
         if (key != "code" && !text.empty())
             fmt::print("  {:<22}{}\n", std::string_view(key.data(), key.size()), text);
     }

@@ -66,6 +66,10 @@ def refused_logins(database):
     return database.rows("SELECT account, reason, owner FROM mailroom.refused_login")
 
 
+def status_of(mailroom, code):
+    return {user["code"]: user["status"] for user in mailroom.json("account", "list")["users"]}[code]
+
+
 def test_a_good_test_tells_every_step_and_is_marked_and_recorded(anna, mailroom, server):
     report = trial(mailroom, "user", "ANNA", "--as", "ANNA")
     assert (report["outcome"], report["counts"], report["table_row"], report["mode"], report["to"]) == ("accepted", True, "S11", "smtp", ANNA)
@@ -145,6 +149,7 @@ def test_a_refused_login_pauses_the_account_is_told_once_and_a_good_test_release
         assert (report["outcome"], report["failed_at"]) == ("refused", "login") and report["words"].startswith("535 5.7.8")
         assert "account password user ANNA" in report["what_to_do"] and "paused" in report["status"]
         assert refused_logins(database) == [{"account": ANNA, "reason": "auth_failed", "owner": "user ANNA"}]
+        assert status_of(mailroom, "ANNA")["state"] == "sign_in_failed"
         uid = anna.enqueue(user="ANNA", **letter())
         anna.wait_for(uid, "held", "auth_failed")
         assert trial(mailroom, "user", "ANNA", "--as", "ANNA", code=1)["failed_at"] == "login", "a test is the probe of a paused account"
@@ -152,6 +157,7 @@ def test_a_refused_login_pauses_the_account_is_told_once_and_a_good_test_release
         assert len(server.seen.logins) == 2 and daemon.log().count("is paused") == 1
         server.users[ANNA] = "right"
         assert "goes on" in trial(mailroom, "user", "ANNA", "--as", "ANNA")["status"]
+        assert status_of(mailroom, "ANNA")["state"] == "authenticated"
         anna.wait_for(uid, "sent")
     assert database.value("SELECT times FROM mailroom.events WHERE id = 'account_paused'") == 1
     assert refused_logins(database) == []

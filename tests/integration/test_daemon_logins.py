@@ -67,6 +67,39 @@ def test_a_refused_login_is_tried_once_by_all_daemons_and_200_messages_wait_for_
     assert mailroom.json("queue")["paused_logins"] == []
 
 
+def statuses(mailroom):
+    accounts = mailroom.json("account", "list")
+    return {"general": accounts["general"]["status"], **{user["code"]: user["status"] for user in accounts["users"]}}
+
+
+def test_an_account_says_when_its_login_was_tried_last_and_what_came_of_it(erp, mailroom, server):
+    """Once for a login and a change, not for each message."""
+    own_account(erp, "ANNA", server, "wrong")
+    own_account(erp, "BEN", server, "right")
+    erp.relay("CARLA", server)
+    never = {"state": "never_tried", "reason": "", "checked_at": None}
+    assert statuses(mailroom) == {"general": None, "ANNA": never, "BEN": never, "CARLA": None}, "who logs in nowhere has none"
+    assert mailroom.run("account", "list").out.count("Non-Authenticated: never tried") == 2
+    with mailroom.daemon():
+        annas, bens = erp.enqueue(user="ANNA", **letter()), erp.enqueue(user="BEN", **letter())
+        erp.wait_for(annas, "held", "auth_failed")
+        erp.wait_for(bens, "sent")
+        wait_until(lambda: {name: status and status["state"] for name, status in statuses(mailroom).items()} == {
+            "general": None, "ANNA": "sign_in_failed", "BEN": "authenticated", "CARLA": None}, 10, "both are known", every=0.2)
+        before = statuses(mailroom)
+        assert before["ANNA"]["reason"].startswith("535 ") and before["ANNA"]["checked_at"] and before["BEN"]["reason"] == ""
+        shown = mailroom.run("account", "list").out
+        assert "Non-Authenticated: sign in failed: 535 " in shown and " Authenticated (checked 20" in shown
+        erp.wait_for(erp.enqueue_many([{"user": "BEN", **letter()}] * 20), "sent")
+        assert statuses(mailroom)["BEN"] == before["BEN"]
+        erp.password("user", "ANNA", secret="right")
+        erp.wait_for(annas, "sent")
+        wait_until(lambda: statuses(mailroom)["ANNA"]["state"] == "authenticated", 10, "Anna's login is good", every=0.2)
+    erp.password("user", "ANNA", secret="another")
+    erp.user("BEN", server="elsewhere.test")
+    assert statuses(mailroom) == {"general": None, "ANNA": never, "BEN": None, "CARLA": None}, "these were never tried"
+
+
 def test_a_password_that_is_wrong_again_pauses_again_after_one_more_attempt(erp, mailroom, server):
     own_account(erp, "ANNA", server, "wrong")
     with mailroom.daemon() as daemon:

@@ -119,6 +119,7 @@ TEST(EmbeddedSql, HasEveryStatementThatTheProgramAsksFor)
                                    "load_limits",
                                    "load_refusals",
                                    "load_users",
+                                   "note_login",
                                    "orphans",
                                    "own_route",
                                    "pins",
