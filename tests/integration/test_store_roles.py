@@ -43,7 +43,7 @@ ACTIONS = {
     "open a generation past its function": ("", "UPDATE mailroom.generation SET opened_at = now()"),
     "read paused logins": ("worker operator administrator", "SELECT * FROM mailroom.refused_login"),
     "read what is known of accounts": ("worker operator administrator", "SELECT * FROM mailroom.account_status"),
-    "change what is known of accounts": ("worker", "UPDATE mailroom.account_status SET state = 'authenticated'"),
+    "change what is known of accounts": ("worker administrator", "UPDATE mailroom.account_status SET state = 'authenticated'"),
     "read what desktops report": ("worker operator administrator", "SELECT * FROM mailroom.desktop_agent"),
     "read the sealed token of General": ("worker administrator", "SELECT token FROM mailroom.general"),
     "change General's token": ("", "UPDATE mailroom.general SET token = NULL"),
