@@ -203,6 +203,35 @@ json::object element_of(const std::vector<std::string>& header, const std::vecto
     return element;
 }
 
+std::vector<std::string_view> columns_of(std::string_view part)
+{
+    if (part == "users")
+        return {"code", "name",    "enabled", "email",           "mode",   "account", "from", "server",
+                "port", "use_ssl", "login",   "allow_cleartext", "send_as"};
+    if (part == "rows")
+        return {"code", "kind", "name", "from", "mode"};
+    return {"code", "name", "from", "mode"};
+}
+
+// Quoted where a reader would take it for more or less than one cell, whichever separator it takes.
+std::string csv_cell(std::string_view text)
+{
+    if (text.find_first_of(",;\"\r\n") == std::string_view::npos)
+        return std::string(text);
+    std::string quoted = "\"";
+    for (const char c : text)
+        quoted += c == '"' ? "\"\"" : std::string(1, c);
+    return quoted + '"';
+}
+
+std::string csv_line(const std::vector<std::string>& cells)
+{
+    std::string line;
+    for (std::size_t i = 0; i < cells.size(); ++i)
+        line += (i == 0 ? "" : ",") + csv_cell(cells[i]);
+    return line + '\n';
+}
+
 } // namespace
 
 Result<json::object> settings_from_json(std::string_view text)
@@ -267,7 +296,8 @@ std::vector<std::string> secrets_in(const json::value& given)
 
 std::string settings_as_json(const json::value& settings)
 {
-    std::string text = fmt::format("{{\"format\": {}", json::serialize(settings.at("format")));
+    std::string text = fmt::format(R"({{"format": {}, "version": {})", json::serialize(settings.at("format")),
+                                   json::serialize(settings.at("version")));
     const auto one = [](const json::object& object) {
         std::string line;
         for (const std::string& key : keys_in_order(object))
@@ -287,13 +317,32 @@ std::string settings_as_json(const json::value& settings)
 
 std::string settings_as_toml(const json::value& settings)
 {
-    std::string text = fmt::format("format = {}\n\n[general]\n", json::serialize(settings.at("format")));
+    std::string text = fmt::format("format = {}\nversion = {}\n\n[general]\n", json::serialize(settings.at("format")),
+                                   json::serialize(settings.at("version")));
     append_table(text, settings.at("general").as_object());
     for (const char* const part : {"users", "rows", "models"}) {
         for (const json::value& element : settings.at(part).as_array()) {
             text += fmt::format("\n[[{}]]\n", part);
             append_table(text, element.as_object());
         }
+    }
+    return text;
+}
+
+std::string settings_as_csv(const json::value& settings, std::string_view part)
+{
+    std::vector<std::string> columns;
+    for (const std::string_view key : columns_of(part))
+        columns.emplace_back(key);
+    std::string text = csv_line(columns);
+    for (const json::value& element : settings.at(json::string_view(part.data(), part.size())).as_array()) {
+        std::vector<std::string> cells;
+        for (const std::string& column : columns) {
+            const json::value& value = element.at(column);
+            cells.push_back(value.is_string() ? std::string(std::string_view(value.get_string()))
+                                              : json::serialize(value));
+        }
+        text += csv_line(cells);
     }
     return text;
 }

@@ -36,5 +36,7 @@ std::vector<std::string> secrets_in(const boost::json::value& given);
 // As the database gives them, in the order of the documentation.
 std::string settings_as_json(const boost::json::value& settings);
 std::string settings_as_toml(const boost::json::value& settings);
+// One part of them as settings_from_csv reads it; without has_password and has_token, which are no settings.
+std::string settings_as_csv(const boost::json::value& settings, std::string_view part);
 
 } // namespace mailroom

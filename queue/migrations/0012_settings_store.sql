@@ -92,6 +92,11 @@ CREATE FUNCTION mailroom.is_confirmed(given jsonb, name text) RETURNS boolean LA
     SELECT coalesce(mailroom.yes(given ->> name), false)
 $$;
 
+-- changed by ANNA at 2026-05-27 09:30:00Z: email, from
+CREATE FUNCTION mailroom.saved_in_words(action text, who text, at timestamptz, settings text[]) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT format('%s by %s at %s%s', action, who, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'), ': ' || nullif(array_to_string(settings, ', '), ''))
+$$;
+
 -- Refuses to go over what somebody else has saved since. `present`: the version that there is; NULL: none.
 CREATE FUNCTION mailroom.check_version(of_kind text, of_code text, present bigint, given jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
@@ -111,8 +116,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT jsonb_agg(jsonb_build_object('who', who, 'at', at, 'action', action, 'settings', settings) ORDER BY version),
-           string_agg(format('%s by %s at %s%s', action, who, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'), ': ' || nullif(array_to_string(settings, ', '), '')),
-                      '; ' ORDER BY version)
+           string_agg(saved_in_words(action, who, at, settings), '; ' ORDER BY version)
       INTO changes, words
       FROM (SELECT c.version, c.who, min(c.at) AS at, c.action, array_agg(c.setting ORDER BY c.setting) FILTER (WHERE c.setting <> '') AS settings
               FROM settings_change c WHERE c.kind = of_kind AND c.code = of_code AND c.version > expected
@@ -532,10 +536,12 @@ CREATE FUNCTION mailroom.delete_model(code text, options jsonb DEFAULT '{}') RET
     SELECT delete_owner('model', code, options)
 $$;
 
--- All settings but secrets, in the format that docs/configuration.md describes. What was never saved is left out.
+-- All settings but secrets, in the format that docs/configuration.md describes. What was never saved is left out. The version of all of them is the
+-- number of changes so far: whoever commits late raises it too, which cannot be said of the newest change's number.
 CREATE FUNCTION mailroom.export_settings() RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
     SELECT jsonb_build_object(
         'format', 'mailroom settings 1',
+        'version', (SELECT count(*) FROM settings_change),
         'general', (SELECT jsonb_strip_nulls(to_jsonb(g) - ARRAY['singleton', 'mode_saved', 'version', 'password', 'password_server', 'token', 'from_address', 'mode']
                                              || jsonb_build_object('from', g.from_address, 'mode', CASE WHEN g.mode_saved THEN g.mode END, 'has_password', g.password IS NOT NULL,
                                                                    'has_token', to_jsonb(g) -> 'token' IS DISTINCT FROM 'null' AND to_jsonb(g) ? 'token')) FROM general g),
@@ -691,9 +697,36 @@ BEGIN
                 coalesce((SELECT jsonb_agg(jsonb_build_object('address', s.address, 'kind', s.kind, 'code', s.code)) FROM general_sends_as() s), '[]')) ELSE '{}' END;
 END $$;
 
+-- Refuses a file made of settings that others have changed since. Asked after the file was saved: only then all that it names is locked, and a file that
+-- changes nothing goes over nothing. `marker`: what is newer, and of this transaction, is the file's own.
+CREATE FUNCTION mailroom.check_file_version(expected bigint, marker bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+DECLARE
+    told constant integer := 20; -- ours: what people read; settings_history has all
+    own constant bigint := count(*) FROM settings_change c WHERE c.id > marker AND c.xmin = pg_current_xact_id()::xid;
+    present constant bigint := count(*) - own FROM settings_change;
+    changes jsonb;
+    words text;
+BEGIN
+    IF own = 0 OR present = expected THEN
+        RETURN;
+    END IF;
+    SELECT jsonb_agg(jsonb_build_object('kind', kind, 'code', code, 'who', who, 'at', at, 'action', action, 'settings', settings) ORDER BY version DESC),
+           string_agg(E'\n' || named(kind, code) || ' ' || saved_in_words(action, who, at, settings), '' ORDER BY version DESC)
+      INTO changes, words
+      FROM (SELECT c.kind, c.code, c.version, c.who, min(c.at) AS at, c.action, array_agg(c.setting ORDER BY c.setting) FILTER (WHERE c.setting <> '') AS settings
+              FROM (SELECT n.* FROM settings_change n WHERE NOT (n.id > marker AND n.xmin = pg_current_xact_id()::xid)
+                     ORDER BY n.id DESC LIMIT greatest(present - expected, 0)) c
+             GROUP BY c.kind, c.code, c.version, c.who, c.action ORDER BY c.version DESC LIMIT told) AS saved;
+    RAISE EXCEPTION USING ERRCODE = 'MR006', DETAIL = coalesce(changes, '[]')::text,
+        MESSAGE = CASE WHEN present < expected
+                       THEN format('version: the file has version %s of the settings, but there is only %s: it is of another installation, or a backup was restored', expected, present)
+                       ELSE format('version: the settings were changed since the file was exported (version %s now, not %s), the newest first:%s', present, expected, words) END,
+        HINT = 'Nothing was saved. Export the settings again and change that file, or apply this one whatever its version is (--any-version; by SQL "any_version": true).';
+END $$;
+
 -- Saves what the file names: makes or changes, never deletes, and touches no secret but by the rules of saving. Checks everything first: with one
--- problem, nothing is saved, and all problems are named with their places. options: "confirm" as in save_general; "lines": the line of each element,
--- where it comes from a table.
+-- problem, nothing is saved, and all problems are named with their places. options: "confirm" as in save_general; "any_version": also a file made of
+-- settings that were changed since; "lines": the line of each element, where it comes from a table.
 CREATE FUNCTION mailroom.import_settings(given jsonb, options jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
     not_settings constant text[] := ARRAY['code', 'has_password', 'has_token'];
@@ -718,8 +751,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = 'the settings must be a JSON object';
     END IF;
     SELECT * INTO STRICT shared FROM general FOR UPDATE;
-    SELECT coalesce(array_agg(format('%s: there is no such part (format, general, users, rows, models)', left(key, 60)) ORDER BY key), '{}') INTO problems
-      FROM jsonb_object_keys(given) key WHERE key NOT IN ('format', 'general', 'users', 'rows', 'models');
+    SELECT coalesce(array_agg(format('%s: there is no such part (format, version, general, users, rows, models)', left(key, 60)) ORDER BY key), '{}') INTO problems
+      FROM jsonb_object_keys(given) key WHERE key NOT IN ('format', 'version', 'general', 'users', 'rows', 'models');
     IF given ? 'format' AND given ->> 'format' IS DISTINCT FROM 'mailroom settings 1' THEN
         problems := problems || format('format: "%s" is not "mailroom settings 1"', left(given ->> 'format', 60));
     END IF;
@@ -785,12 +818,18 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'MR002', DETAIL = to_jsonb(problems)::text, HINT = 'docs/configuration.md lists every setting with its values.',
             MESSAGE = format(E'%s, nothing was saved:\n%s', CASE cardinality(problems) WHEN 1 THEN '1 problem' ELSE cardinality(problems) || ' problems' END, array_to_string(problems, E'\n'));
     END IF;
+    IF given ? 'version' AND coalesce(given ->> 'version', '') !~ '^[0-9]{1,18}$' THEN
+        problems := problems || format('version: "%s" is no version', left(given ->> 'version', 60));
+    END IF;
 
     SELECT coalesce(max(c.id), 0) INTO marker FROM settings_change c;
     FOR i IN 1 .. cardinality(kinds) LOOP
         advice := advice || CASE kinds[i] WHEN 'general' THEN put_general(bodies[i] || '{"confirm": true}') WHEN 'user' THEN put_user(codes[i], bodies[i])
                                           WHEN 'row' THEN put_row(codes[i], bodies[i]) ELSE put_model(codes[i], bodies[i]) END;
     END LOOP;
+    IF given ? 'version' AND NOT is_confirmed(options, 'any_version') THEN
+        PERFORM check_file_version((given ->> 'version')::bigint, marker);
+    END IF;
     IF NOT is_confirmed(options, 'confirm') THEN -- only now: the file may do away with passwords and desktop values
         PERFORM check_meant(shared);
     END IF;

@@ -91,6 +91,7 @@ void add_commands_of_settings(CLI::App& app, Line& line)
 {
     static commands::Target target;
     static commands::SettingsFile file;
+    static commands::Applying applying;
     static commands::Consent consent = commands::Consent::ask;
     static commands::Deletion deletion;
     static commands::Page page;
@@ -110,15 +111,22 @@ void add_commands_of_settings(CLI::App& app, Line& line)
                 [&line] { return commands::settings_export(line.options, file); });
     exported->add_option("file", file.path, "Where to write it")->type_name("FILE");
     exported->add_option("--format", file.format, "Otherwise as the file is called, or json")
-        ->check(CLI::IsMember({"json", "toml"}));
+        ->check(CLI::IsMember({"json", "toml", "csv"}));
+    exported->add_option("--kind", file.kind, "What a table (CSV) is of")
+        ->check(CLI::IsMember({"user", "form", "model"}));
 
     CLI::App* const apply = command(*settings, "apply", "Saves what a file names: all of it, or nothing", line,
-                                    [&line] { return commands::settings_apply(line.options, file, consent); });
-    apply->add_option("file", file.path, "An export, or a table; - is standard input")->required()->type_name("FILE");
-    apply->add_option("--format", file.format, "Otherwise as the file is called, or json")
+                                    [&line] { return commands::settings_apply(line.options, applying); });
+    apply->add_option("file", applying.file.path, "An export, or a table; - is standard input")
+        ->required()
+        ->type_name("FILE");
+    apply->add_option("--format", applying.file.format, "Otherwise as the file is called, or json")
         ->check(CLI::IsMember({"json", "toml", "csv"}));
-    apply->add_option("--kind", file.kind, "What a table (CSV) is of")->check(CLI::IsMember({"user", "form", "model"}));
-    add_settings_consent(apply, consent);
+    apply->add_option("--kind", applying.file.kind, "What a table (CSV) is of")
+        ->check(CLI::IsMember({"user", "form", "model"}));
+    apply->add_flag("--any-version", applying.any_version,
+                    "Also if somebody has changed the settings since the file was exported");
+    add_settings_consent(apply, applying.consent);
 
     CLI::App* const remove = command(
         *settings, "delete", "Deletes a user, form or model", line,

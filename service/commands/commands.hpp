@@ -132,7 +132,12 @@ struct SettingsFile {
 };
 int settings_show(const Options& options, const Target& target); // no kind: all of them
 int settings_export(const Options& options, const SettingsFile& file);
-int settings_apply(const Options& options, const SettingsFile& file, Consent consent);
+struct Applying {
+    SettingsFile file;
+    bool any_version = false; // also if the settings were changed since the file was exported
+    Consent consent = Consent::ask;
+};
+int settings_apply(const Options& options, const Applying& applying);
 
 struct Deletion {
     bool holds = false; // what waits for it is to be held

@@ -4,6 +4,7 @@
 
 #include "queue/settings_store.hpp"
 #include "service/commands/commands.hpp"
+#include "service/commands/settings_file.hpp"
 #include "service/decisions.hpp"
 #include "service/explain/message_line.hpp"
 #include "service/explain/settings_json.hpp"
@@ -69,10 +70,10 @@ int explain_files(const Options& options, const Explaining& explaining)
     const auto wrong = [&](const std::string& path, const Error& error) {
         return complain(options, fmt::format("{}: {}", path, error.text), Exit::usage);
     };
-    const auto exported = read_json(explaining.settings);
+    const auto exported = read_settings_file({explaining.settings, {}, {}});
     if (!exported)
-        return complain(options, exported.error().text, Exit::usage);
-    const auto settings = explain::settings_from(*exported);
+        return wrong(explaining.settings, exported.error());
+    const auto settings = explain::settings_from(exported->settings);
     if (!settings)
         return wrong(explaining.settings, settings.error());
     Result<rules::Knowledge> knowledge = rules::Knowledge{};

@@ -1,10 +1,8 @@
 // The mail settings as a whole: shown with where each value comes from, exported, applied from a file, deleted, copied,
 // and who changed what. Single ones are saved by commands/account.
-#include "config/text.hpp"
-
 #include "service/commands/commands.hpp"
 #include "service/commands/settings_change.hpp"
-#include "service/settings_text.hpp"
+#include "service/commands/settings_file.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -13,10 +11,10 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
-#include <iostream>
-#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
 
 namespace mailroom::commands {
 namespace {
@@ -73,66 +71,9 @@ void print_settings(const json::value& shown)
     }
 }
 
-Result<std::string> text_of_file(const std::string& path)
+SettingsCall import_call(const SettingsTable& table, const Applying& applying, Confirmed confirmed)
 {
-    if (path == "-")
-        return Result<std::string>(boost::system::in_place_value, std::istreambuf_iterator<char>(std::cin),
-                                   std::istreambuf_iterator<char>());
-    std::ifstream file(path, std::ios::binary);
-    if (!file)
-        return Error{std::strerror(errno)};
-    std::string text(std::istreambuf_iterator<char>(file), {});
-    if (file.bad())
-        return Error{"it cannot be read"};
-    return Result<std::string>(boost::system::in_place_value, std::move(text));
-}
-
-std::string settings_format_of(const SettingsFile& file)
-{
-    if (!file.format.empty())
-        return file.format;
-    const std::string extension = ascii_lower(std::filesystem::path(file.path).extension().string());
-    return extension == ".toml" ? "toml" : extension == ".csv" ? "csv" : "json";
-}
-
-Result<SettingsTable> parsed_settings_file(const SettingsFile& file)
-{
-    const auto text = text_of_file(file.path);
-    if (!text)
-        return text.error();
-    if (text->size() > max_settings_file)
-        return Error{"it has more than 64 MiB"};
-    if (!is_utf8(*text))
-        return Error{"it is not UTF-8"};
-    const std::string format = settings_format_of(file);
-    if (format == "csv") {
-        if (file.kind.empty())
-            return Error{"a table of what? Add --kind user, form or model"};
-        return settings_from_csv(*text, file.kind == "user" ? "users" : file.kind == "form" ? "rows" : "models");
-    }
-    auto settings = format == "toml" ? settings_from_toml(*text) : settings_from_json(*text);
-    if (!settings)
-        return settings.error();
-    return SettingsTable{*std::move(settings), {}};
-}
-
-// What import_settings takes: the settings, and of a table the line of each element.
-Result<SettingsTable> read_settings_file(const SettingsFile& file)
-{
-    auto table = parsed_settings_file(file);
-    if (!table)
-        return table;
-    if (const auto secrets = secrets_in(table->settings); !secrets.empty())
-        return Error{
-            fmt::format("{}{}: a secret is no setting; nothing was saved. `mailroom account password` asks for "
-                        "it",
-                        secrets.front(), secrets.size() > 1 ? " and others" : "")};
-    return table;
-}
-
-SettingsCall import_call(const SettingsTable& table, Confirmed confirmed)
-{
-    json::object how{{"confirm", confirmed == Confirmed::yes}};
+    json::object how{{"confirm", confirmed == Confirmed::yes}, {"any_version", applying.any_version}};
     if (!table.lines.empty())
         how.emplace("lines", table.lines);
     return {"SELECT mailroom.import_settings($1::jsonb, $2::jsonb)::text",
@@ -182,16 +123,25 @@ int settings_show(const Options& options, const Target& target)
 
 int settings_export(const Options& options, const SettingsFile& file)
 {
+    const std::string format = settings_format_of(file);
+    std::optional<std::string_view> part;
+    if (format == "csv") {
+        const auto named = part_of_table(file);
+        if (!named)
+            return complain(options, named.error().text, Exit::usage);
+        part = *named;
+    } else if (!file.kind.empty()) {
+        return complain(options, "--kind is of a table: add --format csv", Exit::usage);
+    }
     auto connection = connect(options);
     if (!connection)
         return complain(options, connection.error());
     const auto settings = call_json(*connection, "SELECT mailroom.export_settings()::text", {}, export_limit);
     if (!settings)
         return complain(options, settings_error("exporting the settings", settings.error()).text);
-    const std::string format = settings_format_of(file);
-    if (format == "csv")
-        return complain(options, "an export is JSON or TOML; only `settings apply` takes tables", Exit::usage);
-    const std::string text = format == "toml" ? settings_as_toml(*settings) : settings_as_json(*settings);
+    const std::string text = part               ? settings_as_csv(*settings, *part)
+                             : format == "toml" ? settings_as_toml(*settings)
+                                                : settings_as_json(*settings);
     if (file.path.empty() || file.path == "-") {
         fmt::print("{}", text);
         return Exit::ok;
@@ -204,12 +154,13 @@ int settings_export(const Options& options, const SettingsFile& file)
     if (options.output == Output::json)
         print_json({{"exported", file.path}});
     else
-        fmt::print("exported all mail settings but secrets to {}\n", file.path);
+        fmt::print("exported all {} but secrets to {}\n", part ? file.kind + " settings" : "mail settings", file.path);
     return Exit::ok;
 }
 
-int settings_apply(const Options& options, const SettingsFile& file, Consent consent)
+int settings_apply(const Options& options, const Applying& applying)
 {
+    const SettingsFile& file = applying.file;
     const auto table = read_settings_file(file);
     if (!table)
         return complain(options, fmt::format("{}: {}", file.path, table.error().text), Exit::usage);
@@ -217,7 +168,7 @@ int settings_apply(const Options& options, const SettingsFile& file, Consent con
     if (!connection)
         return complain(options, connection.error());
     const SettingsChange change{
-        "applying " + file.path, [&](Confirmed confirmed) { return import_call(*table, confirmed); },
+        "applying " + file.path, [&](Confirmed confirmed) { return import_call(*table, applying, confirmed); },
         [&](const json::value& result) {
             if (options.output == Output::json)
                 print_json({{"applied", file.path},
@@ -228,7 +179,7 @@ int settings_apply(const Options& options, const SettingsFile& file, Consent con
                 fmt::print("applied {}: {} of {} changed{}\n", file.path, grouped(number_at(result, "changed")),
                            grouped(number_at(result, "named")), lines_of(result.at("advice")));
         }};
-    return change_settings(options, *connection, change, consent);
+    return change_settings(options, *connection, change, applying.consent);
 }
 
 int settings_delete(const Options& options, const Target& target, const Deletion& deletion)

@@ -99,7 +99,7 @@ User user_of(Fields fields, std::int32_t id)
 
 DocumentKind kind_of_document(Fields fields, std::int32_t id, Mode general_mode)
 {
-    fields.allow_only({"code", "kind", "name", "description", "from", "mode"});
+    fields.allow_only({"code", "kind", "name", "from", "mode"});
     DocumentKind kind;
     kind.id = id;
     kind.code = trimmed(fields.text("code"));
@@ -141,7 +141,7 @@ Result<MailSettings> settings_from(const boost::json::value& exported)
     Problems problems;
     MailSettings settings;
     Fields all(exported, "export", problems);
-    all.allow_only({"format", "general", "users", "rows", "models"});
+    all.allow_only({"format", "version", "general", "users", "rows", "models"});
     if (const std::string format = all.text("format"); all.has("format") && format != "mailroom settings 1")
         all.problem("format", fmt::format(R"("{}" is not "mailroom settings 1")", format));
     const boost::json::value nothing = boost::json::object();

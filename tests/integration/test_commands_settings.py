@@ -162,9 +162,24 @@ def test_an_export_goes_to_another_installation_without_secrets(office, mailroom
     assert 'format = "mailroom settings 1"\n' in text and "[general]\n" in text and '[[users]]\ncode = "ANNA"\n' in text and "has_password = true" in text
     assert "a word" not in text
     database.rows("DELETE FROM mailroom.users; DELETE FROM mailroom.rows; DELETE FROM mailroom.models")
-    done = mailroom.run("settings", "apply", "-", "--format", "toml", input=text)
+    done = mailroom.run("settings", "apply", "-", "--format", "toml", "--any-version", input=text)
     assert "applied -: 3 of 4 changed" in done.out and "user ANNA: still missing: Password" in done.out
     assert shown(mailroom, "user", "ANNA")["has_password"]["value"] is False
+
+
+def test_an_export_that_others_have_overtaken_is_refused_with_who_and_what(office, mailroom, database):
+    file = mailroom.directory / "all.toml"
+    mailroom.run("settings", "export", file)
+    file.write_text(file.read_text().replace('email = "anna@x.test"', 'email = "file@x.test"'))
+    mailroom.run("account", "set", "user", "ANNA", "email=saved@x.test")
+    for more in ([], ["--dry-run"], ["--yes"]):
+        done = mailroom.run("settings", "apply", file, *more, check=False)
+        assert done.code == 1
+        for words in ("the settings were changed since the file was exported", f"\nuser ANNA changed by {database.owner} at 20", ": email\n", "--any-version"):
+            assert words in done.err, done.err
+    assert exported(mailroom)["users"][0]["email"] == "saved@x.test"
+    assert mailroom.json("settings", "apply", file, "--any-version")["changed"] == 1
+    assert exported(mailroom)["users"][0]["email"] == "file@x.test"
 
 
 def test_an_export_is_in_the_order_of_the_documentation(office, mailroom):
@@ -204,6 +219,23 @@ def test_users_forms_and_models_come_from_tables(office, mailroom):
         ("INV", "", "not_configured", "report"), ("ORD", "Orders <o@x.test>", "general", "form")]
     mailroom.run("settings", "apply", "-", "--format", "csv", "--kind", "model", input="code,from\nNEW,n@x.test\n")
     assert [model["code"] for model in exported(mailroom)["models"]] == ["DUN", "NEW"]
+
+
+@pytest.mark.parametrize("kind, part", [("user", "users"), ("form", "rows"), ("model", "models")])
+def test_an_exported_table_can_be_applied_again_and_changes_nothing(office, mailroom, kind, part):
+    office.user('BÉN, "B"; C', name="Bén; x", from_="Bén <b@x.test>", mode="smtp", server="b.test", port=465, enabled=False)
+    office.form("LIST", kind="other", name="a, b", from_="l@x.test", mode="not_configured")
+    file = mailroom.directory / "table.csv"
+    assert f"exported all {kind} settings but secrets to {file}" in mailroom.run("settings", "export", file, "--kind", kind).out
+    before = exported(mailroom)
+    done = mailroom.json("settings", "apply", file, "--kind", kind)
+    assert (done["named"], done["changed"]) == (len(before[part]), 0) and exported(mailroom) == before
+    assert mailroom.run("settings", "export", "--format", "csv", "--kind", kind).out == file.read_text()
+    file.write_text(file.read_text().replace("x.test", "y.test"))
+    assert mailroom.json("settings", "apply", file, "--kind", kind)["changed"] > 0
+    for words, said in ((["t.csv"], "Add --kind"), (["--kind", kind], "add --format csv")):
+        done = mailroom.run("settings", "export", *words, check=False)
+        assert done.code == 2 and said in done.err
 
 
 def test_a_tables_problems_are_named_by_line(office, mailroom):

@@ -124,6 +124,24 @@ def test_the_example_in_the_documentation_is_what_the_program_answers(program):
     assert answers == [json.loads(line) for line in expected.splitlines()]
 
 
+@pytest.mark.parametrize("format", ["json", "toml"])
+def test_an_export_of_either_format_is_explained(erp, mailroom, program, format):
+    erp.general(mode="smtp", default_user_mode="smtp", server="smtp.erp.example", account="mailer@erp.example")
+    erp.form("INV", mode="general", from_="invoices@erp.example", name="Invoices")
+    file = program.folder / f"export.{format}"
+    mailroom.run("settings", "export", file)
+    (program.folder / "messages.jsonl").write_text('{"form": "INV"}\n')
+    done = subprocess.run([program.executable, "--config", "/nonexistent", "explain", "--settings", file, "--messages", "messages.jsonl", "--json"],
+                          cwd=program.folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["hold"]["text"] == "config_incomplete(general: Password)"
+
+
+def test_what_no_door_saves_is_refused_in_an_export_too(program):
+    done = program.run(HOUSE | {"rows": [{"code": "INV", "description": "Invoices"}]}, [{}])
+    assert done.returncode == 2 and "rows no. 1.description: is no such setting" in done.stderr
+
+
 def test_a_waiting_message_and_a_supposed_one_are_explained_by_the_live_settings(erp, mailroom):
     erp.user("ANNA", mode="office365", email="anna@example.test")
     uid = erp.enqueue(**letter(user="ANNA"))

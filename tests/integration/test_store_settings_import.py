@@ -17,6 +17,11 @@ def apply(store, settings, **options):
     return store.administrator.value("SELECT mailroom.import_settings(%s, %s)", json.dumps(settings), json.dumps(options))
 
 
+def without_secrets(store):
+    """An export that tells neither which passwords there are nor its version."""
+    return json.loads(json.dumps(export(store) | {"version": 0}).replace('"has_password": true', '"has_password": false'))
+
+
 def fill(store):
     store.administrator.save("general", mode="smtp", server="mail.test", account="erp@x.test", from_="ERP <erp@x.test>", user_server="users.test", user_port=26, send_as=True)
     store.administrator.save("user", "ANNA", email="anna@x.test", mode="smtp", server="annas.test", port=465, enabled=False)
@@ -29,24 +34,26 @@ def fill(store):
 def test_an_export_has_everything_but_secrets(store):
     fill(store)
     exported = export(store)
-    assert (exported["format"], set(exported)) == ("mailroom settings 1", {"format", "general", "users", "rows", "models"})
+    assert (exported["format"], set(exported)) == ("mailroom settings 1", {"format", "version", "general", "users", "rows", "models"})
     assert (exported["general"]["has_password"], exported["general"]["has_token"], exported["users"][0]["has_password"]) == (True, False, False)
     assert exported["rows"] == [{"code": "INV", "kind": "report", "name": "Invoices", "from": "Büro <inv@x.test>", "mode": "general"}]
     assert exported["users"][0]["port"] == 465 and exported["users"][0]["enabled"] is False
     assert set(exported["users"][0]) == {"code", "name", "enabled", "email", "mode", "account", "from", "server", "port", "use_ssl", "login", "allow_cleartext",
                                          "send_as", "has_password", "has_token"}
     assert "default_user_mode" not in exported["general"], "never saved"
-    assert "sealed" not in json.dumps(exported) and "version" not in json.dumps(exported)
+    assert exported.pop("version") == store.root.value("SELECT count(*) FROM mailroom.settings_change")
+    assert "sealed" not in json.dumps(exported) and "version" not in json.dumps(exported), "of the single ones no file says which it has"
 
 
 def test_an_import_elsewhere_gives_the_same_settings_without_secrets(store, new_store):
     fill(store)
     other = new_store()
     try:
-        answer = apply(other, export(store))
+        with refused("MR006", "it is of another installation, or a backup was restored"):
+            apply(other, export(store))
+        answer = apply(other, export(store), any_version=True)
         assert (answer["named"], answer["changed"]) == (5, 5)
-        assert json.loads(json.dumps(export(other)).replace('"has_password": true', '"has_password": false')) == \
-            json.loads(json.dumps(export(store)).replace('"has_password": true', '"has_password": false'))
+        assert without_secrets(other) == without_secrets(store)
         assert other.root.value("SELECT password FROM mailroom.general") is None
     finally:
         other.close()
@@ -57,6 +64,67 @@ def test_an_import_of_its_own_export_changes_nothing_and_keeps_the_secrets(store
     before = store.root.rows("SELECT * FROM mailroom.general")
     assert apply(store, export(store))["changed"] == 0
     assert store.root.rows("SELECT * FROM mailroom.general") == before and before[0]["password"] is not None
+
+
+def test_a_file_made_of_settings_that_others_changed_since_is_refused_with_who_and_what(store):
+    fill(store)
+    old = export(store)
+    store.administrator.save("user", "ANNA", email="new@x.test", name="Anna")
+    store.administrator.rows("SELECT mailroom.delete_model('DUN')")
+    old["general"]["server"] = "other.test"
+    before = export(store)
+    with refused("MR006", f"version: the settings were changed since the file was exported (version {before['version']} now, not {old['version']})",
+                 "\nmodel DUN deleted by login_administrator at 20", "\nuser ANNA changed by login_administrator at 20", ": email, name") as caught:
+        apply(store, old)
+    assert [(one["kind"], one["code"], one["settings"]) for one in json.loads(caught.value.diag.message_detail)] == [("model", "DUN", None), ("user", "ANNA", ["email", "name"])]
+    assert export(store) == before
+    assert apply(store, old, any_version=True)["changed"] == 3
+    assert export(store)["users"][0]["email"] == "anna@x.test"
+
+
+def test_a_file_of_the_present_version_is_applied_and_once_more_changes_nothing(store):
+    fill(store)
+    file = export(store)
+    file["users"][0]["name"] = "Anna"
+    assert apply(store, file)["changed"] == 1
+    store.administrator.save("general", server="mail.test")  # as it is already: no change
+    assert apply(store, file)["changed"] == 0, "what changes nothing goes over nothing"
+    file["users"][0]["name"] = "Ann"
+    with refused("MR006", "user ANNA changed"):
+        apply(store, file)
+
+
+@pytest.mark.parametrize("version", ["x", -1, 1.5, None, "9" * 30])
+def test_a_files_version_that_is_none_is_refused(store, version):
+    with refused("MR002", "version: "):
+        apply(store, {"version": version, "users": []})
+
+
+def test_a_saving_that_commits_while_a_file_is_applied_is_not_gone_over(store):
+    first, second = store.administrator, store.session("administrator")
+    first.save("user", "ANNA", email="anna@x.test")
+    file = export(store)
+    file["users"][0]["email"] = "file@x.test"
+    first.begin()
+    first.save("user", "ANNA", email="saved@x.test")
+    with store.blocked(second, lambda: second.rows("SELECT mailroom.import_settings(%s)", json.dumps(file))) as later:
+        first.commit()
+        with refused("MR006", "user ANNA changed by login_administrator"):
+            later.result()
+    assert export(store)["users"][0]["email"] == "saved@x.test"
+
+
+def test_a_saving_that_commits_after_an_export_counts_although_it_began_before(store):
+    store.administrator.save("user", "ANNA")
+    late = store.session("administrator")
+    late.begin()
+    late.save("user", "BEN", email="ben@x.test")
+    store.root.rows("UPDATE mailroom.users SET name = 'Anna' WHERE code = 'ANNA'")  # recorded later, committed earlier
+    file = export(store)
+    late.commit()
+    file["users"][0]["name"] = "Ann"
+    with refused("MR006", f"(version {file['version'] + 2} now, not {file['version']})"):
+        apply(store, file)
 
 
 def test_an_import_changes_what_it_names_and_deletes_nothing(store):

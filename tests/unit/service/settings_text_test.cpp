@@ -13,7 +13,7 @@ using testing::HasSubstr;
 
 json::value sample_export()
 {
-    return json::parse(R"({"models": [], "format": "mailroom settings 1",
+    return json::parse(R"({"models": [], "format": "mailroom settings 1", "version": 12,
         "general": {"port": 587, "from": "B\u00fcro \"X\" \\ <b@x.example>", "mode": "smtp", "use_ssl": true},
         "users": [{"port": 25, "code": "O'Neil"}, {"code": "B=1 # no comment"}], "rows": [{"mode": "general", "code": "I"}]})");
 }
@@ -41,6 +41,26 @@ TEST(SettingsText, KeysStandInTheOrderOfTheDocumentation)
 {
     EXPECT_THAT(settings_as_toml(sample_export()), HasSubstr("[general]\nmode = \"smtp\"\nfrom = "));
     EXPECT_THAT(settings_as_json(sample_export()), HasSubstr(R"({"code": "O'Neil", "port": 25})"));
+}
+
+TEST(SettingsText, ATableThatIsWrittenIsReadAgainTheSame)
+{
+    const json::value rows = json::parse(R"([
+        {"code": "A;B", "kind": "form", "name": "x, \"y\"\r\nz", "from": "", "mode": "general"},
+        {"code": "\"C\"", "kind": "report", "name": " B\u00fcro ", "from": "B <b@x.example>", "mode": "not_configured"}])");
+    const std::string text = settings_as_csv({{"rows", rows}}, "rows");
+    EXPECT_EQ(settings_from_csv(text, "rows").value().settings.at("rows"), rows);
+    EXPECT_EQ(settings_as_csv({{"models", json::array()}}, "models"), "code,name,from,mode\n");
+}
+
+TEST(SettingsText, ATableHasNumbersAndTruthsAsAPersonWritesThem)
+{
+    const json::value user = json::parse(R"({"code": "ANNA", "name": "", "enabled": true, "email": "", "mode": "smtp",
+        "account": "", "from": "", "server": "s.example", "port": 25, "use_ssl": false, "login": true,
+        "allow_cleartext": false, "send_as": false, "has_password": true, "has_token": false})");
+    EXPECT_EQ(settings_as_csv({{"users", json::array{user}}}, "users"),
+              "code,name,enabled,email,mode,account,from,server,port,use_ssl,login,allow_cleartext,send_as\n"
+              "ANNA,,true,,smtp,,,s.example,25,false,true,false,false\n");
 }
 
 TEST(SettingsText, WhatIsNoTextOfItsKindIsRefusedWithTheReason)
