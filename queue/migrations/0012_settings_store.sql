@@ -219,6 +219,7 @@ CREATE FUNCTION mailroom.general_lacks(g mailroom.general) RETURNS text[] LANGUA
         (g.mode = 'smtp' AND g.login AND g.account = '', 'User'),
         (g.mode = 'office365' AND g.account = '', 'Email'),
         (g.mode = 'smtp' AND g.login AND g.password IS NULL, 'Password'),
+        (g.mode = 'smtp' AND (g.account <> '' OR NOT g.login) AND g.from_address = '' AND mailroom.address_problem(btrim(g.account)) IS NOT NULL, '"From" Address (of MOBILE)'),
         (g.mode <> 'smtp' AND mailroom.default_user_mode(g) = 'smtp' AND mailroom.inherited_server(g) = '', 'Server Name (server for users)')) field (is_missing, label)
      WHERE is_missing)
 $$;
@@ -241,6 +242,14 @@ BEGIN
      WHERE is_missing AND u.enabled);
 END $$;
 
+-- A Row or Model without an address lacks nothing: its mail is the posting user's.
+CREATE FUNCTION mailroom.document_lacks(mode text, from_address text, g mailroom.general) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN btrim(from_address) = '' THEN '{}'
+                WHEN mode = 'not_configured' THEN ARRAY['Mailing Mode']
+                WHEN mode = 'general' AND g.mode = 'not_configured' THEN ARRAY['Mailing Mode of general']
+                ELSE '{}' END
+$$;
+
 -- What a change to the cloud edition would leave without effect: every desktop value, and the messages that would be held.
 CREATE FUNCTION mailroom.cloud_obstacles() RETURNS TABLE (kind text, code text, setting text, value text, messages bigint, uids text[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
@@ -257,8 +266,20 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
         SELECT 'row', r.code, 'mode', r.mode, w.uid FROM rows r LEFT JOIN waiting w ON w.category = 'mass' AND w.row_id = r.id WHERE r.mode = 'outlook'
         UNION ALL
         SELECT 'model', m.code, 'mode', m.mode, w.uid FROM models m LEFT JOIN waiting w ON w.category = 'dispatch' AND w.model_id = m.id WHERE m.mode = 'outlook')
-    SELECT n.kind, n.code, n.setting, n.value, count(n.uid), coalesce((array_agg(n.uid::text) FILTER (WHERE n.uid IS NOT NULL))[:1000], '{}')
+    SELECT n.kind, n.code, n.setting, n.value, count(n.uid), coalesce(array_agg(n.uid::text) FILTER (WHERE n.uid IS NOT NULL), '{}')
       FROM named n GROUP BY 1, 2, 3, 4 ORDER BY n.kind, n.code
+$$;
+
+-- The same for people, a line each: of the messages the first ones.
+CREATE FUNCTION mailroom.cloud_losses() RETURNS text[] LANGUAGE sql STABLE SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+    SELECT coalesce(array_agg(format('%s: %s %s: %s would be held%s', named(o.kind, o.code), o.setting, coalesce(nullif(o.value, ''), 'was outlook by default'), messages(o.messages),
+                                     ': ' || nullif(array_to_string(o.uids[:20], ', ') || CASE WHEN o.messages > 20 THEN ' ... (all of them: mailroom.cloud_obstacles())' ELSE '' END, ''))), '{}')
+      FROM cloud_obstacles() o
+$$;
+
+-- For who makes it cloud and means it, or only tries: what was confirmed.
+CREATE FUNCTION mailroom.cloud_advice(edition_before text) RETURNS text[] LANGUAGE sql STABLE SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
+    SELECT CASE WHEN edition_before <> 'cloud' AND g.edition = 'cloud' THEN cloud_losses() ELSE '{}' END FROM general g
 $$;
 
 CREATE FUNCTION mailroom.passwords(number bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -280,11 +301,8 @@ BEGIN
         words := words || format('general: %s of users who inherit the server would be shown to "%s"', passwords(shown), inherited_server(present));
     END IF;
     IF present.edition = 'cloud' AND before.edition <> 'cloud' THEN
-        SELECT jsonb_agg(to_jsonb(o)),
-               words || (E'general.edition: the cloud edition has no desktop modes; these stay stored and have no effect:\n'
-                         || string_agg(format('%s: %s %s: %s would be held%s', named(o.kind, o.code), o.setting, coalesce(nullif(o.value, ''), 'was outlook by default'),
-                                              messages(o.messages), ': ' || nullif(array_to_string(o.uids[:20], ', ') || CASE WHEN o.messages > 20 THEN ' ...' ELSE '' END, '')), E'\n'))
-          INTO obstacles, words FROM cloud_obstacles() o;
+        SELECT jsonb_agg(to_jsonb(o) || jsonb_build_object('uids', o.uids[:1000])) INTO obstacles FROM cloud_obstacles() o; -- ours: an error is no place for more
+        words := words || (E'general.edition: the cloud edition has no desktop modes; these stay stored and have no effect:\n' || nullif(array_to_string(cloud_losses(), E'\n'), ''));
     END IF;
     IF cardinality(array_remove(words, NULL)) > 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'MR007', MESSAGE = array_to_string(words, E'\n'), DETAIL = coalesce(obstacles, jsonb_build_object('passwords', shown))::text,
@@ -319,7 +337,7 @@ BEGIN
         why := why || '{"password": "it belonged to another account or server"}';
         advice := advice || 'general: the password belonged to another account or server and was removed; enter it again'::text;
     END IF;
-    advice := advice || server_advice('general', CASE WHEN new.mode = 'smtp' THEN new.server ELSE '' END, new.port, new.use_ssl, new.login)
+    advice := advice || server_advice('general', CASE WHEN new.mode = 'smtp' OR new.user_server = '' AND default_user_mode(new) = 'smtp' THEN new.server ELSE '' END, new.port, new.use_ssl, new.login)
                      || server_advice('general, the server for users', new.user_server, new.user_port, new.user_use_ssl, new.user_login);
     shown := passwords_not_for(new);
     IF shown > 0 THEN
@@ -411,11 +429,39 @@ BEGIN
     RETURN advice;
 END $$;
 
-CREATE FUNCTION mailroom.outlook_advice(who text, mode text, from_address text) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN mode = 'outlook' AND btrim(from_address) <> ''
-                THEN ARRAY[format('%s: everyone who sends this kind needs the account %s in their own classic Outlook', who, mailroom.address_of(from_address))]
-                ELSE '{}' END
-$$;
+-- The users whose desktop has not told of a classic Outlook with this account of its own: all of them where no desktop told anything.
+CREATE FUNCTION mailroom.users_without_outlook_account(address text) RETURNS SETOF text LANGUAGE plpgsql STABLE SET search_path = mailroom, pg_temp AS $$
+DECLARE
+    upper constant text := 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
+    lower constant text := 'abcdefghijklmnopqrstuvwxyz';
+BEGIN
+    RETURN QUERY SELECT u.code FROM users u WHERE u.enabled AND NOT EXISTS (
+        SELECT FROM desktop_agent d, jsonb_array_elements(d.accounts) told (one)
+         WHERE d.user_id = u.id AND d.outlook = 'classic' AND NOT coalesce(mailroom.yes(told.one ->> 'linked'), false)
+           AND translate(btrim(told.one ->> 'address'), upper, lower) = translate(address, upper, lower)) ORDER BY u.code;
+END $$;
+
+-- What the person who saved a Row or Model should know.
+CREATE FUNCTION mailroom.document_advice(who text, mode text, from_address text) RETURNS text[] LANGUAGE plpgsql STABLE SET search_path = mailroom, pg_temp AS $$
+DECLARE
+    told constant integer := 20; -- ours: a line that people read
+    address constant text := address_of(from_address);
+    shared general;
+    lacks text[];
+    without text[];
+BEGIN
+    SELECT * INTO STRICT shared FROM general;
+    lacks := document_lacks(mode, from_address, shared);
+    IF cardinality(lacks) > 0 THEN
+        RETURN ARRAY[format('%s: still missing: %s', who, array_to_string(lacks, ', '))];
+    ELSIF mode <> 'outlook' OR btrim(from_address) = '' THEN
+        RETURN '{}';
+    END IF;
+    without := ARRAY(SELECT users_without_outlook_account(address));
+    RETURN ARRAY[format('%s: everyone who sends this kind needs the account %s in their own classic Outlook%s', who, address,
+                        '; not reported yet by ' || nullif(array_to_string(without[:told], ', '), '')
+                        || CASE WHEN cardinality(without) > told THEN format(' and %s other users', cardinality(without) - told) ELSE '' END)];
+END $$;
 
 CREATE FUNCTION mailroom.put_row(code text, settings jsonb) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 #variable_conflict use_column
@@ -432,7 +478,7 @@ BEGIN
     PERFORM check_version('row', own_code, CASE WHEN made = 0 THEN old.version END, settings);
     new := jsonb_populate_record(old, given);
     UPDATE rows SET kind = new.kind, name = new.name, from_address = new.from_address, mode = new.mode WHERE id = new.id;
-    RETURN outlook_advice('form ' || own_code, new.mode, new.from_address);
+    RETURN document_advice('form ' || own_code, new.mode, new.from_address);
 END $$;
 
 CREATE FUNCTION mailroom.put_model(code text, settings jsonb) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
@@ -450,18 +496,19 @@ BEGIN
     PERFORM check_version('model', own_code, CASE WHEN made = 0 THEN old.version END, settings);
     new := jsonb_populate_record(old, given);
     UPDATE models SET name = new.name, from_address = new.from_address, mode = new.mode WHERE id = new.id;
-    RETURN outlook_advice('model ' || own_code, new.mode, new.from_address);
+    RETURN document_advice('model ' || own_code, new.mode, new.from_address);
 END $$;
 
 -- The doors. Each returns what the person who saved should know, a line each. Besides settings they take "if_version", the version that was read, and
 -- save_general "confirm".
 CREATE OR REPLACE FUNCTION mailroom.save_general(settings jsonb) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
 DECLARE
+    edition_before constant text := g.edition FROM general g;
     advice constant text[] := put_general(settings);
 BEGIN
     PERFORM bind_inherited_passwords();
     PERFORM settings_changed(NULL); -- users inherit from General
-    RETURN advice;
+    RETURN advice || cloud_advice(edition_before);
 END $$;
 
 CREATE OR REPLACE FUNCTION mailroom.save_user(code text, settings jsonb) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = mailroom, pg_temp AS $$
@@ -682,8 +729,8 @@ BEGIN
     CASE of_kind
         WHEN 'general' THEN SELECT g.version, general_lacks(g) INTO found_version, lacks FROM general g;
         WHEN 'user' THEN SELECT u.version, user_lacks(u, g) INTO found_version, lacks FROM users u, general g WHERE u.code = btrim(of_code);
-        WHEN 'row' THEN SELECT r.version INTO found_version FROM rows r WHERE r.code = btrim(of_code);
-        WHEN 'model' THEN SELECT m.version INTO found_version FROM models m WHERE m.code = btrim(of_code);
+        WHEN 'row' THEN SELECT r.version, document_lacks(r.mode, r.from_address, g) INTO found_version, lacks FROM rows r, general g WHERE r.code = btrim(of_code);
+        WHEN 'model' THEN SELECT m.version, document_lacks(m.mode, m.from_address, g) INTO found_version, lacks FROM models m, general g WHERE m.code = btrim(of_code);
         ELSE RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('"%s" is none of general, user, row, model', left(of_kind, 60));
     END CASE;
     IF found_version IS NULL THEN
@@ -756,6 +803,9 @@ BEGIN
     IF given ? 'format' AND given ->> 'format' IS DISTINCT FROM 'mailroom settings 1' THEN
         problems := problems || format('format: "%s" is not "mailroom settings 1"', left(given ->> 'format', 60));
     END IF;
+    IF given ? 'version' AND coalesce(given ->> 'version', '') !~ '^[0-9]{1,18}$' THEN
+        problems := problems || format('version: "%s" is no version', left(given ->> 'version', 60));
+    END IF;
 
     body := coalesce(given -> 'general', '{}');
     IF jsonb_typeof(body) <> 'object' THEN
@@ -818,9 +868,6 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'MR002', DETAIL = to_jsonb(problems)::text, HINT = 'docs/configuration.md lists every setting with its values.',
             MESSAGE = format(E'%s, nothing was saved:\n%s', CASE cardinality(problems) WHEN 1 THEN '1 problem' ELSE cardinality(problems) || ' problems' END, array_to_string(problems, E'\n'));
     END IF;
-    IF given ? 'version' AND coalesce(given ->> 'version', '') !~ '^[0-9]{1,18}$' THEN
-        problems := problems || format('version: "%s" is no version', left(given ->> 'version', 60));
-    END IF;
 
     SELECT coalesce(max(c.id), 0) INTO marker FROM settings_change c;
     FOR i IN 1 .. cardinality(kinds) LOOP
@@ -834,6 +881,7 @@ BEGIN
         PERFORM check_meant(shared);
     END IF;
     PERFORM bind_inherited_passwords();
+    advice := advice || cloud_advice(shared.edition);
     PERFORM settings_changed(NULL);
     SELECT count(*) INTO changed FROM (SELECT DISTINCT c.kind, c.code FROM settings_change c WHERE c.id > marker AND c.xmin = pg_current_xact_id()::xid) own;
     RETURN jsonb_build_object('named', cardinality(kinds), 'changed', changed, 'advice', advice);

@@ -169,7 +169,7 @@ def test_settings_are_saved_and_shown(erp, mailroom):
     mailroom.run("account", "set", "general", "mode=smtp", "server=mail.example.test", "account=erp@example.test", "port=2525")
     mailroom.run("account", "set", "user", "ANNA MARÍA", "email=anna@example.test", "mode=smtp")
     mailroom.run("account", "set", "form", "INV", "from=Büro <b@example.test>", "mode=general")
-    assert mailroom.json("account", "set", "model", "TRUCK", "from=t@example.test") == {"saved": "model TRUCK", "advice": ""}
+    assert mailroom.json("account", "set", "model", "TRUCK", "from=t@example.test") == {"saved": "model TRUCK", "advice": "model TRUCK: still missing: Mailing Mode"}
     listed = mailroom.json("account", "list")
     assert (listed["general"]["mode"], listed["general"]["server"], listed["general"]["port"]) == ("smtp", "mail.example.test", 2525)
     [user] = listed["users"]

@@ -260,6 +260,7 @@ def test_a_change_to_cloud_lists_what_would_be_held_and_wants_a_yes(office, mail
     assert exported(mailroom)["general"]["edition"] == "on_premise"
     [one] = mailroom.json("account", "set", "general", "edition=cloud", "--dry-run")["differences"]
     assert (one["before"]["hold"], one["after"]["hold"]) == ("waiting_desktop(user ANNA)", "mode_unavailable_on_cloud(user ANNA: Mailing Mode)")
+    assert f"user ANNA: mode outlook: 1 message would be held: {uid}" in mailroom.run("account", "set", "general", "edition=cloud", "--dry-run").out
     mailroom.run("account", "set", "general", "edition=cloud", "--yes")
     assert exported(mailroom)["general"]["edition"] == "cloud" and exported(mailroom)["users"][0]["mode"] == "outlook"
 

@@ -94,7 +94,10 @@ def test_nobody_is_copied_over_somebody(store):
 def test_what_is_still_missing_is_said_when_incomplete_settings_are_saved(store):
     assert "general: still missing: Server Name, User, Password" in store.administrator.save("general", mode="smtp")
     assert "general: still missing: User, Password" in store.administrator.save("general", server="mail.test")
-    assert store.administrator.save("general", login=False) == []
+    assert store.administrator.save("general", login=False) == ['general: still missing: "From" Address (of MOBILE)']
+    assert store.administrator.save("general", from_="erp@x.test") == []
+    assert store.administrator.save("general", login=True, account="erp", from_="") == ['general: still missing: Password, "From" Address (of MOBILE)']
+    assert store.administrator.save("general", account="erp@x.test") == ["general: still missing: Password"]
     assert store.administrator.save("user", "ANNA", mode="office365") == ["user ANNA: still missing: Email"]
     assert store.administrator.save("user", "ANNA", enabled=False) == [], "nothing of theirs goes"
 
@@ -107,10 +110,42 @@ def test_smtp_with_an_office365_server_is_warned_about(store, server, warned):
     assert not any("December" in line for line in store.administrator.save("general", login=False)), "no login, no Basic login"
 
 
+def test_generals_office365_server_is_warned_about_where_only_users_inherit_it(store):
+    assert any("December 2026" in line for line in store.administrator.save("general", mode="office365", default_user_mode="smtp", server="smtp.office365.com"))
+    assert not any("December" in line for line in store.administrator.save("general", user_server="mail.test")), "they inherit another one"
+    assert not any("December" in line for line in store.administrator.save("general", user_server="", default_user_mode="outlook"))
+
+
+@pytest.mark.parametrize("kind, who", [("row", "form IT"), ("model", "model IT")])
+def test_a_form_or_model_with_an_address_says_where_its_mail_would_be_held(store, kind, who):
+    assert store.administrator.save(kind, "IT", mode="general") == [], "without an address its mail is the users'"
+    assert store.administrator.save(kind, "IT", from_="it@x.test") == [f"{who}: still missing: Mailing Mode of general"]
+    assert store.administrator.save(kind, "IT", mode="not_configured") == [f"{who}: still missing: Mailing Mode"]
+    assert store.administrator.value("SELECT mailroom.settings_shown(%s, 'IT')", kind)["still_missing"] == ["Mailing Mode"]
+    store.administrator.save("general", mode="office365", account="erp@x.test")
+    assert store.administrator.save(kind, "IT", mode="general") == []
+    assert store.administrator.value("SELECT mailroom.settings_shown(%s, 'IT')", kind)["still_missing"] == []
+
+
+def test_the_users_whose_desktop_has_not_reported_the_account_of_an_outlook_form_are_listed(store):
+    for code in ("ANNA", "BEN", "CLEO", "DORA", "EVA"):
+        store.administrator.save("user", code)
+    store.administrator.save("user", "OUT", enabled=False)
+    for code, outlook, address, linked in (("ANNA", "classic", "INV@x.test", False), ("BEN", "classic", "inv@x.test", True), ("CLEO", "classic", "other@x.test", False),
+                                           ("DORA", "only_new", "inv@x.test", False)):
+        store.root.rows("INSERT INTO mailroom.desktop_agent (user_id, outlook, accounts) SELECT id, %s, %s FROM mailroom.users WHERE code = %s",
+                        outlook, json.dumps([{"address": "own@x.test"}, {"address": address, "linked": linked}]), code)
+    [said] = store.administrator.save("row", "INV", mode="outlook", from_="Invoices <inv@x.test>")
+    assert said.endswith("in their own classic Outlook; not reported yet by BEN, CLEO, DORA, EVA")
+    store.root.rows("INSERT INTO mailroom.users (code) SELECT 'U' || n FROM generate_series(1, 30) n")
+    [said] = store.administrator.save("model", "DUN", mode="outlook", from_="inv@x.test")
+    assert said.startswith("model DUN: ") and said.endswith(" and 14 other users") and ", EVA, U1, U10, " in said
+
+
 def test_an_outlook_form_with_an_address_says_who_needs_that_account(store):
     assert store.administrator.save("row", "INV", mode="outlook") == []
     [said] = store.administrator.save("row", "INV", from_="Invoices <inv@x.test>")
-    assert "everyone who sends this kind needs the account inv@x.test" in said
+    assert said == "form INV: everyone who sends this kind needs the account inv@x.test in their own classic Outlook", "there are no users"
     assert "model DUN" in store.administrator.save("model", "DUN", mode="outlook", from_="dun@x.test")[0]
 
 
@@ -137,6 +172,18 @@ def test_a_change_to_cloud_lists_every_desktop_value_and_every_message_and_saves
     told = {(one["kind"], one["code"]): (one["value"], one["uids"]) for one in json.loads(caught.value.diag.message_detail)}
     assert told == {("user", "ANNA"): ("other_client", [desktops["anna"]]), ("general", ""): ("", [desktops["ben"]]), ("row", "INV"): ("outlook", [desktops["inv"]])}
     assert store.root.value("SELECT edition FROM mailroom.general") == "on_premise"
+
+
+def test_of_many_messages_that_cloud_would_hold_the_error_names_the_first_and_the_function_all(store, desktops):
+    for _ in range(25):
+        store.producer.enqueue(user="ANNA")
+    with refused("MR007", "user ANNA: mode other_client: 26 messages would be held: ", " ... (all of them: mailroom.cloud_obstacles())"):
+        store.administrator.save("general", edition="cloud")
+    [[anna]] = [[row["uids"] for row in store.administrator.rows("SELECT * FROM mailroom.cloud_obstacles()") if row["code"] == "ANNA"]]
+    assert len(set(anna)) == 26
+    said = store.administrator.save("general", edition="cloud", confirm=True)
+    assert [line.partition(": ")[0] for line in said if "would be held: " in line] == ["general", "form INV", "user ANNA"], "who means it, or tries it, is told too"
+    assert store.administrator.save("general", edition="cloud") == []
 
 
 def test_a_confirmed_change_to_cloud_alters_no_stored_value(store, desktops):
