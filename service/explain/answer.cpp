@@ -154,9 +154,11 @@ std::string to_text(const json::object& explained)
     std::string text;
     for (const json::value& step : explained.at("steps").as_array()) {
         text += fmt::format("{:>2}. {}\n", step.at("step").as_int64(), words(step.at("question")));
-        for (const json::value& looked : step.at("settings").as_array())
-            text += fmt::format("      {} = {} ({})\n", words(looked.at("setting")), words(looked.at("value")),
-                                words(looked.at("origin")));
+        for (const json::value& looked : step.at("settings").as_array()) {
+            const std::string_view origin = words(looked.at("origin"));
+            text += fmt::format("      {} = {}{}\n", words(looked.at("setting")), words(looked.at("value")),
+                                origin == "none" ? "" : fmt::format(" ({})", origin));
+        }
         text += fmt::format("      -> {}\n", words(step.at("result")));
     }
     if (const json::value& hold = explained.at("hold"); !hold.is_null())

@@ -13,7 +13,7 @@ namespace mailroom::rules {
 struct Looked {
     std::string setting; // user ANNA: account
     std::string value;   // as it counts; empty: missing
-    std::string origin;  // stored, default, default of user.email, inherited from general
+    std::string origin;  // stored, default, default: user.email, inherited from general, none
 };
 
 struct TraceStep {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr const char* stored_here = "stored";
 constexpr const char* default_value = "default";
+constexpr const char* no_value = "none";
 
 TraceStep& begin(Trace& trace, int number, std::string question)
 {
@@ -22,6 +23,18 @@ TraceStep& begin(Trace& trace, int number, std::string question)
 std::string yes_no(bool value)
 {
     return value ? "yes" : "no";
+}
+
+// What was never saved has its default, and who saved the default has it no less.
+std::string origin_of(std::string_view value, std::string_view default_of_it = {})
+{
+    return value.empty() ? no_value : value == default_of_it ? default_value : stored_here;
+}
+
+Looked looked_at(std::string setting, std::string value, std::string_view default_of_it = {})
+{
+    std::string origin = origin_of(value, default_of_it);
+    return {std::move(setting), std::move(value), std::move(origin)};
 }
 
 std::string secret(const SealedSecret* value)
@@ -56,8 +69,8 @@ std::string why(const Case& c)
 
 Looked account_looked_at(const Case& c, const Sender& sender)
 {
-    Looked looked{named(sender.subject, "account"), sender.account, stored_here};
-    if (c.category != Category::standard)
+    Looked looked = looked_at(named(sender.subject, "account"), sender.account);
+    if (c.category != Category::standard || sender.account.empty())
         return looked;
     const User& user = *c.user;
     if (!is_blank(user.account))
@@ -77,19 +90,22 @@ std::string_view from_stored_in(const Case& c)
 void look_at_server(TraceStep& step, const Sender& sender)
 {
     const SmtpServer& server = *sender.server;
+    const SmtpServer defaults;
     const bool inherited = sender.subject != sender.server_subject;
     const bool for_users = sender.ssl_label == label::users_use_ssl;
-    const std::string origin = !inherited  ? stored_here
-                               : for_users ? "inherited from general: the server for users"
-                                           : "inherited from general";
+    const std::string inherited_from =
+        for_users ? "inherited from general: the server for users" : "inherited from general";
     const std::string prefix = for_users ? "user_" : "";
-    const auto add = [&](const std::string& setting, std::string value) {
-        step.settings.push_back({named(sender.server_subject, prefix + setting), std::move(value), origin});
+    const auto add = [&](const std::string& setting, std::string value, const std::string& default_of_it) {
+        Looked looked = looked_at(named(sender.server_subject, prefix + setting), std::move(value), default_of_it);
+        if (inherited && !looked.value.empty())
+            looked.origin = inherited_from;
+        step.settings.push_back(std::move(looked));
     };
-    add("server", std::string(trimmed(server.host)));
-    add("port", std::to_string(server.port.number()));
-    add("use_ssl", yes_no(server.use_ssl));
-    add("login", yes_no(server.login));
+    add("server", std::string(trimmed(server.host)), {});
+    add("port", std::to_string(server.port.number()), std::to_string(defaults.port.number()));
+    add("use_ssl", yes_no(server.use_ssl), yes_no(defaults.use_ssl));
+    add("login", yes_no(server.login), yes_no(defaults.login));
 }
 
 std::string words(DesktopAgent::Outlook outlook)
@@ -110,8 +126,8 @@ void trace_case(Trace* trace, const Case& c)
         return;
     const Subject subject =
         c.kind != nullptr ? subject_of(*c.kind, linked_kind(c)) : Subject{linked_kind(c), 0, "(deleted)", {}};
-    step.settings.push_back({named(subject, "from"), c.kind != nullptr ? std::string(trimmed(c.kind->from)) : "",
-                             c.kind != nullptr ? stored_here : "deleted"});
+    step.settings.push_back(c.kind != nullptr ? looked_at(named(subject, "from"), std::string(trimmed(c.kind->from)))
+                                              : Looked{named(subject, "from"), "", "deleted"});
 }
 
 void trace_user(Trace* trace, const Case& c)
@@ -120,8 +136,8 @@ void trace_user(Trace* trace, const Case& c)
         return;
     TraceStep& step = begin(*trace, 2, "the posting user");
     const Subject user = c.user != nullptr ? subject_of(*c.user) : missing_user(c);
-    step.settings.push_back({named(user, "enabled"), c.user != nullptr ? yes_no(c.user->enabled) : "",
-                             c.user != nullptr ? stored_here : user.field});
+    step.settings.push_back(c.user != nullptr ? looked_at(named(user, "enabled"), yes_no(c.user->enabled), yes_no(true))
+                                              : Looked{named(user, "enabled"), "", user.field});
 }
 
 void trace_mode(Trace* trace, const Case& c, const Deciding& deciding)
@@ -133,14 +149,14 @@ void trace_mode(Trace* trace, const Case& c, const Deciding& deciding)
     const std::string mode(to_string(deciding.mode));
     const bool of_general = deciding.setting.kind == Subject::Kind::general;
     if (c.category == Category::standard && of_general)
-        step.settings.push_back({named(subject_of(*c.user), "mode"), "same_as_general", stored_here});
+        step.settings.push_back({named(subject_of(*c.user), "mode"), "same_as_general", default_value});
     if (c.is_linked() && of_general)
         step.settings.push_back({named(subject_of(*c.kind, linked_kind(c)), "mode"), "general", stored_here});
     const bool inherited = c.category == Category::standard && of_general;
     step.settings.push_back({named(deciding.setting, inherited ? "default_user_mode" : "mode"), mode,
                              inherited                     ? "inherited from general"
                              : of_general && c.is_linked() ? "link to general"
-                                                           : stored_here});
+                                                           : origin_of(mode, to_string(Mode::not_configured))});
 }
 
 void trace_edition(Trace* trace, const Case& c, const Deciding& deciding)
@@ -148,7 +164,8 @@ void trace_edition(Trace* trace, const Case& c, const Deciding& deciding)
     if (trace == nullptr || !is_desktop(deciding.mode))
         return;
     TraceStep& step = begin(*trace, 4, "a desktop mode needs the edition on_premise");
-    step.settings.push_back({"general: edition", std::string(to_string(c.settings.general.edition)), stored_here});
+    step.settings.push_back(looked_at("general: edition", std::string(to_string(c.settings.general.edition)),
+                                      to_string(Edition::on_premise)));
 }
 
 void trace_desktop(Trace* trace, const Case& c, const Deciding& deciding)
@@ -174,11 +191,13 @@ void trace_fields(Trace* trace, const Case& c, const Sender& sender)
         look_at_server(step, sender);
     step.settings.push_back(account_looked_at(c, sender));
     if (smtp && sender.server->login)
-        step.settings.push_back({named(sender.subject, "password"), secret(sender.password), stored_here});
+        step.settings.push_back(looked_at(named(sender.subject, "password"), secret(sender.password)));
     Subject from_owner = sender.from_subject;
     from_owner.field.clear();
-    step.settings.push_back({named(from_owner, "from"), sender.from ? to_string(*sender.from) : "",
-                             is_blank(from_stored_in(c)) ? "default: the account's address" : stored_here});
+    Looked from = looked_at(named(from_owner, "from"), sender.from ? to_string(*sender.from) : "");
+    if (sender.from && is_blank(from_stored_in(c)))
+        from.origin = "default: the account's address";
+    step.settings.push_back(std::move(from));
 }
 
 void trace_cleartext(Trace* trace, const Sender& sender)
@@ -187,8 +206,9 @@ void trace_cleartext(Trace* trace, const Sender& sender)
         return;
     TraceStep& step = begin(*trace, 7, "no password travels in clear text");
     const bool for_users = sender.ssl_label == label::users_use_ssl;
-    step.settings.push_back({named(sender.server_subject, for_users ? "user_allow_cleartext" : "allow_cleartext"),
-                             yes_no(sender.server->allow_cleartext), stored_here});
+    step.settings.push_back(
+        looked_at(named(sender.server_subject, for_users ? "user_allow_cleartext" : "allow_cleartext"),
+                  yes_no(sender.server->allow_cleartext), yes_no(false)));
 }
 
 void trace_account(Trace* trace, const Case& c, const Sender& sender)
@@ -231,7 +251,7 @@ void trace_sending(Trace* trace, const Sender& sender, const Identity& identity)
     step.settings.push_back({named(sender.subject, "account's address"),
                              sender.address ? sender.address->written() : "", is_own ? "equal to From" : "not From"});
     if (identity.mode == Mode::smtp && sender.address && !is_own)
-        step.settings.push_back({named(sender.subject, "send_as"), yes_no(sender.send_as), stored_here});
+        step.settings.push_back(looked_at(named(sender.subject, "send_as"), yes_no(sender.send_as), yes_no(false)));
 }
 
 void trace_answer(Trace* trace, const Decision& decision)

@@ -90,6 +90,27 @@ def test_a_hold_names_reason_subjects_and_remedy_and_defaults_their_origin(progr
     assert origins["user ANNA: account"] == "default: user.email" and origins["general: server"] == "inherited from general"
 
 
+def test_what_was_never_saved_is_told_as_the_default_and_what_is_missing_as_none(program):
+    def origins(settings, **message):
+        (answer,) = program.answers(settings, [message])
+        return {entry["setting"]: (entry["value"], entry["origin"]) for step in answer["steps"] for entry in step["settings"]}
+
+    bare = {"general": {"server": "smtp.erp.example", "mode": "smtp"}, "users": [{"code": "ANNA", "mode": "smtp", "server": "annas.example"}], "rows": [{"code": "INV", "from": "inv@erp.example"}]}
+    found = origins(bare, user="ANNA")
+    for setting, value, origin in (("enabled", "yes", "default"), ("mode", "smtp", "stored"), ("server", "annas.example", "stored"), ("port", "587", "default"),
+                                   ("use_ssl", "yes", "default"), ("login", "yes", "default"), ("account", None, "none"), ("password", None, "none"), ("from", None, "none")):
+        assert found["user ANNA: " + setting] == (value, origin), setting
+    assert origins(bare, form="INV")["row INV: mode"] == ("not_configured", "default")
+    assert origins({}, mobile=True)["general: mode"] == ("not_configured", "default")
+    assert origins({"users": [{"code": "ANNA"}]}, user="ANNA")["general: edition"] == ("on_premise", "default")
+    full = {"general": {"edition": "cloud", **HOUSE["general"], "port": 25, "use_ssl": False, "allow_cleartext": True, "from": "erp@erp.example", "send_as": True}}
+    found = origins(full, mobile=True)
+    for setting, value in (("mode", "smtp"), ("port", "25"), ("use_ssl", "no"), ("password", "stored"), ("from", "erp@erp.example"), ("allow_cleartext", "yes"), ("send_as", "yes")):
+        assert found["general: " + setting] == (value, "stored"), setting
+    assert found["general: login"] == ("yes", "default")
+    assert "user ANNA: password = (none)\n" in program.run(bare, [{"user": "ANNA"}], output=()).stdout
+
+
 def test_what_enqueue_would_refuse_is_an_error_that_names_the_codes_and_the_other_lines_are_answered(program):
     lines = [{"user": "ANNA", "form": "INV", "model": "DUN"}, {"form": "NONE"}, {"model": "NIX"}, "{nonsense\n", {"form": "INV", "colour": 1},
              {"mobile": True, "form": "NONE", "model": "NIX"}]
