@@ -7,8 +7,8 @@ which hold with which subjects. Shares nothing with the program.
 import re
 
 BLANKS = " \t\r\n"
-ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00A0-\U0010FFFF-]+"
+LABEL = r"[A-Za-z0-9\u00A0-\U0010FFFF](?:[A-Za-z0-9\u00A0-\U0010FFFF-]{0,61}[A-Za-z0-9\u00A0-\U0010FFFF])?"
 MAILBOX = re.compile(rf"({ATOM}(?:\.{ATOM})*)@({LABEL}(?:\.{LABEL})*)")
 
 
@@ -18,7 +18,7 @@ def trim(text):
 
 def is_address(text):
     found = MAILBOX.fullmatch(trim(text))
-    return bool(found) and len(found[1]) <= 64 and len(trim(text)) <= 254
+    return bool(found) and len(found[1].encode()) <= 64 and len(trim(text).encode()) <= 254
 
 
 def address_in(setting):
@@ -39,8 +39,14 @@ def written(setting):
     return f"{name} <{address_in(text)}>" if name else address_in(text)
 
 
+def comparable(address):
+    """Case counts but for ASCII letters; a domain is the same in any script."""
+    local, _, domain = address.rpartition("@")
+    return re.sub("[A-Z]", lambda letter: letter[0].lower(), f"{local}@{domain if domain.isascii() else domain.encode('idna').decode()}")
+
+
 def same(a, b):
-    return a is not None and b is not None and a.lower() == b.lower()
+    return a is not None and b is not None and comparable(a) == comparable(b)
 
 
 class Held(Exception):
@@ -58,11 +64,16 @@ class Table:
         self.logins = {entry["owner"]: entry["reason"] for entry in status.get("refused_logins", [])}
         self.pairs = status.get("refused_pairs", [])
         self.agents = {a["user"]: a for a in status.get("agents", [])}
+        self.lacks_key = status.get("key_missing", False)
 
     def answer(self, message):
         """{"error": codes}, or the answer as `essence` gives the program's."""
         row, model, mobile = trim(message.get("form") or message.get("row")), trim(message.get("model")), message.get("mobile", False)
         waits = message.get("addressed")
+        if category := message.get("category"):
+            if category == "mass" and not row or category == "dispatch" and not model:
+                return {"error": []}
+            mobile, waits = category == "mobile", category in ("mass", "dispatch")
         if not mobile:
             if row and model:
                 return {"error": [row, model]}
@@ -231,6 +242,8 @@ class Table:
         paired = account or server["host"]
         if any(p.get("mode", "smtp") == mode and p["account"] == paired and same(p["from"], sender) for p in self.pairs):
             raise Held(rows["pair"], "send_as_denied", (*owner, None), (*from_subject[:2], None))
+        if self.lacks_key and holder.get("has_token" if office365 else "has_password") and (office365 or server["login"]):
+            raise Held(rows["send"], "key_missing", ("general", None, None))
         answer = {"table_row": rows["send"], "mode": mode, "account": account if office365 or server["login"] else None, "from": shown}
         if office365:
             return answer | {"account": account, "sender": None, "envelope_sender": None, "server": None, "tls": None}
