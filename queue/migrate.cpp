@@ -169,6 +169,16 @@ Result<Migrated> migrate(pg::Connection& connection, std::string_view installati
     return result;
 }
 
+Result<void> check_version(std::int64_t version)
+{
+    if (version > newest_schema())
+        return newer(version);
+    if (version < newest_schema())
+        return Error{fmt::format("the database has schema version {}, this program needs {}: run `mailroom migrate`",
+                                 version, newest_schema())};
+    return {};
+}
+
 Result<void> check_schema(pg::Connection& connection)
 {
     auto found = connection.run({"", "SELECT max(version) FROM mailroom.migrations"});
@@ -182,13 +192,7 @@ Result<void> check_schema(pg::Connection& connection)
                      "mailroom_administrator"};
     if (!found)
         return failed("reading the schema's version", found.error());
-    const auto version = found->number(0, 0);
-    if (version > newest_schema())
-        return newer(version);
-    if (version < newest_schema())
-        return Error{fmt::format("the database has schema version {}, this program needs {}: run `mailroom migrate`",
-                                 version, newest_schema())};
-    return {};
+    return check_version(found->number(0, 0));
 }
 
 Result<void> check_installation(pg::Connection& connection, std::string_view installation)

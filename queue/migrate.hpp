@@ -5,6 +5,7 @@
 
 #include "queue/pg/connection.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,9 @@ struct Migrated {
 // Applies what is missing, all or nothing, and names the installation if it has no name yet. Refuses a schema that is
 // newer than the program, a migration that was changed since it was applied, and a database that is not UTF-8.
 Result<Migrated> migrate(pg::Connection& connection, std::string_view installation);
+
+// Whether this program works with a schema of this version.
+Result<void> check_version(std::int64_t version);
 
 // What `serve` and the other commands ask first. The error says whether to migrate or to install a newer program.
 Result<void> check_schema(pg::Connection& connection);

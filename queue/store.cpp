@@ -284,14 +284,23 @@ pg::DbResult<std::string> identity_of_database(pg::Connection& connection)
     return std::string(rows->text(0, 0));
 }
 
-pg::DbResult<NewestNumbers> newest_numbers(pg::Connection& connection)
+pg::DbResult<PresentDatabase> present_database(pg::Connection& connection)
 {
-    auto rows =
-        connection.run({"", "SELECT d.last_value, m.last_value, i.identity::text FROM mailroom.dispatcher_id_seq d "
-                            "CROSS JOIN mailroom.queue_id_seq m CROSS JOIN mailroom.installation i"});
+    auto rows = connection.run(sql("present_database"));
     if (!rows)
         return rows.error();
-    return NewestNumbers{rows->number(0, 0), rows->number(0, 1), std::string(rows->text(0, 2))};
+    if (rows->rows() == 0) // it is being restored
+        return PresentDatabase{};
+    return PresentDatabase{std::string(rows->text(0, 0)), rows->number(0, 1)};
+}
+
+pg::DbResult<NewestNumbers> newest_numbers(pg::Connection& connection)
+{
+    auto rows = connection.run({"", "SELECT d.last_value, m.last_value FROM mailroom.dispatcher_id_seq d "
+                                    "CROSS JOIN mailroom.queue_id_seq m"});
+    if (!rows)
+        return rows.error();
+    return NewestNumbers{rows->number(0, 0), rows->number(0, 1)};
 }
 
 pg::DbResult<std::int64_t> count_older(pg::Connection& connection,

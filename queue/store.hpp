@@ -188,11 +188,17 @@ struct Enrolled {
 pg::DbResult<Enrolled> register_dispatcher(pg::Connection& connection, const Registration& registration);
 pg::DbResult<std::string> identity_of_database(pg::Connection& connection);
 
+// What is there now. present: the same text as long as the database cannot have become an older copy of itself.
+struct PresentDatabase {
+    std::string present;
+    std::int64_t schema = 0; // its version
+};
+pg::DbResult<PresentDatabase> present_database(pg::Connection& connection);
+
 // The last that were given, or a few above these after a crash of the database.
 struct NewestNumbers {
     DispatcherId dispatcher = 0;
     MessageId message = 0;
-    std::string database; // its identity
 };
 pg::DbResult<NewestNumbers> newest_numbers(pg::Connection& connection);
 // How many of these messages, by uid, are live and were not leased so often: lease numbers never fall.

@@ -58,8 +58,14 @@ private:
     // trip.
     std::chrono::milliseconds margin() const { return registration_.lease / 10; }
 
+    struct Look;  // at the database
     struct Entry; // what enrolling brought
+    struct Pulse; // what a beat says
+    struct Beaten;
+    pg::DbResult<Look> look_at(pg::Connection& connection, const std::string& known) const;
     pg::DbResult<Entry> enter(pg::Connection& connection) const;
+    pg::DbResult<Beaten> beat_once(pg::Connection& connection, const Pulse& pulse) const;
+    bool will_do(const Look& look); // otherwise it has told why
     void tell_another_reason(std::optional<rules::EventKind> what, const std::string& why);
     boost::asio::awaitable<void> enrol();
     boost::asio::awaitable<void> beat();
@@ -78,6 +84,7 @@ private:
     std::optional<queue::DispatcherId> id_;
     std::string safety_;
     std::optional<std::string> announced_; // by this enrolment
+    std::string present_;                  // the database that the journal was last compared with
     std::chrono::steady_clock::time_point trusted_until_;
     std::chrono::steady_clock::time_point beaten_at_;
     std::int64_t settings_version_ = 0;

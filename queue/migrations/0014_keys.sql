@@ -1,7 +1,8 @@
--- What dispatchers say of themselves: how far they send at all, and which keys they have. And the key that secrets are sealed with (docs/security.md).
+-- What dispatchers say of themselves: how far they send at all, where they last were, and which keys they have. And the key that secrets are sealed with (docs/security.md).
 
 ALTER TABLE mailroom.dispatcher
     ADD COLUMN safety text, -- what its [safety] does, a sentence for people; NULL: nothing, as in production
+    ADD COLUMN server_start timestamptz NOT NULL DEFAULT pg_postmaster_start_time(), -- of the server that it last beat on: no other one gives it messages
     ADD COLUMN key_ids text[] NOT NULL DEFAULT '{}'; -- of all its sealing keys; one of an older version tells only key_id
 
 ALTER TABLE mailroom.installation

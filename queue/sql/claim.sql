@@ -1,4 +1,5 @@
--- Takes due messages of several ranges, each a place and a lane, for the dispatcher $1; one whose heartbeat is over gets none.
+-- Takes due messages of several ranges, each a place and a lane, for the dispatcher $1; one whose heartbeat is over gets none, nor does one that has not beaten
+-- on this server since its start: it may be a copy that is older than what the dispatcher has sent.
 -- $2 places, $3 lanes, $4 how many of each, $5 from which run_at on (epoch microseconds; below it are dead rows only). In no particular order.
 -- $6 how often the dispatcher has handed back: a claim that it gave up and that arrives after that takes nothing.
 -- What came past the hold of its batch (its producer committed later, a hold of its own ended) joins it instead.
@@ -15,7 +16,8 @@ told AS (
     INSERT INTO mailroom.story (generation, message_id, uid, posted_by, lease_no, event, note)
     SELECT i.history_generation, l.id, l.uid, l.posted_by, l.lease_no, 'held', 'its batch is held' FROM late l CROSS JOIN mailroom.installation i),
 alive AS MATERIALIZED ( -- locked until the end, so that nobody buries it or hands back what it has meanwhile; if nothing is due, nothing is locked
-    SELECT FROM mailroom.dispatcher d WHERE d.id = $1::bigint AND d.beat_at + d.lease > clock_timestamp() AND d.handed_back = $6::integer AND EXISTS (SELECT FROM picked) FOR KEY SHARE OF d)
+    SELECT FROM mailroom.dispatcher d WHERE d.id = $1::bigint AND d.beat_at + d.lease > clock_timestamp() AND d.server_start = pg_postmaster_start_time() AND d.handed_back = $6::integer
+       AND EXISTS (SELECT FROM picked) FOR KEY SHARE OF d)
 UPDATE mailroom.queue q
    SET state = 1, lease_no = q.lease_no + 1, lease_owner = $1::bigint, leased_at = clock_timestamp(),
        dated_at = coalesce(q.dated_at, clock_timestamp())

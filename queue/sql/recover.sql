@@ -1,13 +1,13 @@
--- After a restore from a backup: $1 what journals say of messages since, an array of objects: uid, verdict (ended, in_doubt, unsent) and, as the dispatchers wrote
+-- After a restore from a backup: $1 what journals say of messages since, an array of objects: uid, verdict (ended, in_doubt, unsent), newest lease_no and, as the dispatchers wrote
 -- it, what became of it. $2 whether these journals are all there were: else what they do not name may have been sent too. $3 the place where an operator finds what
 -- is in doubt. $4 the newest dispatcher, $5 the newest message that the journals know: the database is not to give these numbers again.
 -- Returns how many ended, are in doubt, and go on; and the uids that the journals know as sent and the database does not know at all.
 WITH told AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb)
-      AS e(uid uuid, verdict text, outcome text, counted integer, started_us bigint, table_row text, decision bigint, account text, from_address text, sender text, envelope_sender text,
+      AS e(uid uuid, verdict text, lease_no integer, outcome text, counted integer, started_us bigint, table_row text, decision bigint, account text, from_address text, sender text, envelope_sender text,
            server text, stage text, code integer, enhanced text, reply text, results jsonb)),
 live AS MATERIALIZED (
-    SELECT q.id, q.uid, t.verdict, CASE WHEN t.verdict = 'ended' THEN 'ended' WHEN t.verdict = 'in_doubt' OR NOT $2::boolean THEN 'in_doubt' ELSE 'goes_on' END AS becomes
+    SELECT q.id, q.uid, t.verdict, t.lease_no, CASE WHEN t.verdict = 'ended' THEN 'ended' WHEN t.verdict = 'in_doubt' OR NOT $2::boolean THEN 'in_doubt' ELSE 'goes_on' END AS becomes
       FROM mailroom.queue q LEFT JOIN told t ON t.uid = q.uid),
 forgotten AS (DELETE FROM mailroom.dispatcher),
 gone AS (
@@ -29,7 +29,7 @@ logged AS (
       FROM gone g JOIN told t USING (uid) CROSS JOIN mailroom.installation i),
 moved AS (
     UPDATE mailroom.queue q
-       SET state = 0, lease_owner = NULL, lease_no = q.lease_no + 1,
+       SET state = 0, lease_owner = NULL, lease_no = greatest(q.lease_no, l.lease_no) + 1,
            place_id = CASE WHEN q.cancelled THEN 2 WHEN l.becomes = 'in_doubt' THEN $3::integer WHEN q.state = 1 THEN 0 ELSE q.place_id END,
            doubts = q.doubts + (l.becomes = 'in_doubt')::integer, put_off_since = CASE WHEN l.becomes = 'goes_on' THEN q.put_off_since END,
            has_results = q.has_results OR EXISTS (SELECT FROM told t WHERE t.uid = q.uid AND t.results IS NOT NULL),

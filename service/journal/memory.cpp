@@ -76,6 +76,7 @@ std::string verdict_on(const std::string& uid, const Story& story)
         result["results"] = std::move(results);
     result["uid"] = uid;
     result["verdict"] = verdict;
+    result["lease_no"] = story.leases.rbegin()->first; // the newest: the database is to give higher ones
     return json::serialize(result);
 }
 
@@ -153,10 +154,14 @@ Memory remember(const std::vector<std::string>& folders, const std::string& data
 
 pg::DbResult<std::string> proof_of_restore(pg::Connection& connection, const std::string& folder)
 {
-    auto known = queue::newest_numbers(connection);
+    const auto identity = queue::identity_of_database(connection);
+    if (!identity)
+        return identity.error();
+    // Before the database: it goes on, and living dispatchers write down what it gives them.
+    const Newest newest = newest_in(folder, *identity);
+    const auto known = queue::newest_numbers(connection);
     if (!known)
         return known.error();
-    const Newest newest = newest_in(folder, known->database);
     if (newest.dispatcher > known->dispatcher)
         return fmt::format("the journal in {} knows dispatcher {} of this database, which has had {} so far", folder,
                            newest.dispatcher, known->dispatcher);

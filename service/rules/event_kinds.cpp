@@ -23,6 +23,9 @@ constexpr std::array kinds{
     EventFacts{database_refuses, "database_refuses", error, seen_by_its_dispatcher,
                "grant the service's login the role mailroom_worker, run `mailroom migrate`, or free the disk, as the "
                "text says"},
+    EventFacts{schema_differs, "schema_differs", error, seen_by_its_dispatcher,
+               "bring the database and the program to the same version, as the text says; an older database is gone on "
+               "with by itself, a newer one by the newer program (docs/upgrade-and-backup.md)"},
     EventFacts{installation_differs, "installation_differs", error, seen_by_its_dispatcher,
                "correct [installation] name or [database] connection in the settings file; run `mailroom adopt` if "
                "the database was copied on purpose"},

@@ -12,6 +12,7 @@ enum class EventKind {
     database_away,
     database_read_only,
     database_refuses,
+    schema_differs,
     installation_differs,
     key_elsewhere,
     no_key,

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -117,6 +118,45 @@ def test_another_installations_database_is_told_and_is_over_when_it_is_ours_agai
         assert '"production"' in told["text"] and '"test"' in told["text"] and "mailroom adopt" in told["remedy"]
         database.rows("UPDATE mailroom.installation SET name = 'test'")
         wait_for(mailroom, "installation_differs", open=False)
+
+
+LATER = "INSERT INTO mailroom.migrations (version, name, checksum) VALUES (999, '0999_later', 'x')"
+NO_LATER = "DELETE FROM mailroom.migrations WHERE version = 999"
+
+
+def nothing_is_claimed(erp, daemon):
+    uid = erp.enqueue(user="ANNA", **letter())
+    daemon.wait_for_line("error schema_differs: nothing new is sent: the database has schema version 999")
+    time.sleep(0.5)  # two polls
+    assert erp.database.value("SELECT count(*) FROM mailroom.queue WHERE lease_no = 0 AND uid = %s", [uid]) == 1
+    return uid
+
+
+def test_a_daemon_that_runs_while_the_schema_becomes_newer_claims_nothing_any_more_and_says_so(erp, mailroom, database, relay):
+    erp.relay("ANNA", relay)
+    with mailroom.daemon() as daemon:
+        database.rows(LATER)
+        daemon.wait_for_line("schema_differs")
+        uid = nothing_is_claimed(erp, daemon)
+        wait_until(lambda: database.rows("SELECT id FROM mailroom.events WHERE id = 'schema_differs' AND remedy LIKE '%same version%'"), 20, "the event", every=0.1)
+        database.rows(NO_LATER)
+        erp.wait_for(uid, "sent")
+        assert "schema_differs: it is over" in daemon.log()
+
+
+def test_a_newer_schema_is_refused_also_where_the_database_was_away_at_the_start(erp, mailroom, database, relay):
+    erp.relay("ANNA", relay)
+    database.rows(LATER)
+    database.cluster.stop()
+    try:
+        daemon = mailroom.start(ready="error database_away: nothing new is sent")
+    finally:
+        database.cluster.start()
+    uid = nothing_is_claimed(erp, daemon)
+    assert database.value("SELECT count(*) FROM mailroom.dispatcher") == 0, "it does not even enrol"
+    database.rows(NO_LATER)
+    erp.wait_for(uid, "sent")
+    assert daemon.stop() == 0
 
 
 def test_a_killed_daemon_is_told_and_what_it_alone_could_end_is_over(erp, mailroom, script, relay):

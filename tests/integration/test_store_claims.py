@@ -199,3 +199,13 @@ def test_the_date_stays_only_if_an_attempt_may_have_delivered(store, more, kept)
     assert store.queue(uid)["dated_at"] == (message["dated_at"] if kept else None)
     [again] = store.claim(dispatcher)
     assert (again["dated_at"] == message["dated_at"]) == kept
+
+
+def test_no_server_gives_messages_to_a_dispatcher_that_has_not_beaten_on_it(store):
+    """A standby that was promoted, a server that was started with other files: their rows say that the dispatcher lives."""
+    store.producer.enqueue()
+    dispatcher = store.dispatcher()
+    store.root.rows("UPDATE mailroom.dispatcher SET server_start = server_start - interval '1 microsecond'")
+    assert store.claim(dispatcher) == []
+    assert store.worker.run("beat", dispatcher, True)
+    assert len(store.claim(dispatcher)) == 1

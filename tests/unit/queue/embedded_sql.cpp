@@ -124,6 +124,7 @@ TEST(EmbeddedSql, HasEveryStatementThatTheProgramAsksFor)
                                    "own_route",
                                    "pins",
                                    "place",
+                                   "present_database",
                                    "reap",
                                    "recipient_results",
                                    "refuse_login",
