@@ -14,10 +14,43 @@
 namespace mailroom {
 namespace {
 
-std::string_view wanted()
+// What happens where: NAME, or NAME:N at the Nth time.
+struct Trap {
+    Trap(const char* variable, int what_happens) : signal(what_happens)
+    {
+        const char* const value = std::getenv(variable); // NOLINT(concurrency-mt-unsafe): nobody sets it
+        at = value != nullptr ? value : "";
+    }
+
+    void come_by(std::string_view name)
+    {
+        if (!at.starts_with(name))
+            return;
+        const std::string_view rest = at.substr(name.size());
+        if (!rest.empty() && rest.front() != ':')
+            return; // a longer name
+        int number = 1;
+        if (!rest.empty())
+            std::from_chars(rest.data() + 1, rest.data() + rest.size(), number);
+        if (++times == number)
+            static_cast<void>(std::raise(signal));
+    }
+
+    std::string_view at;
+    int signal;
+    std::atomic<int> times = 0;
+};
+
+Trap& death()
 {
-    static const char* const value = std::getenv("MAILROOM_CRASH_AT"); // NOLINT(concurrency-mt-unsafe): nobody sets it
-    return value != nullptr ? value : "";
+    static Trap trap("MAILROOM_CRASH_AT", SIGKILL);
+    return trap;
+}
+
+Trap& stillness()
+{
+    static Trap trap("MAILROOM_STOP_AT", SIGSTOP);
+    return trap;
 }
 
 // How the sweep learns which places there are.
@@ -34,25 +67,15 @@ void tell_once(std::string_view name)
 
 void crash_point(std::string_view name)
 {
-    static std::atomic<int> times = 0;
-    const std::string_view at = wanted();
-    if (at == "list")
+    if (death().at == "list")
         tell_once(name);
-    if (!at.starts_with(name))
-        return;
-    const std::string_view rest = at.substr(name.size());
-    if (!rest.empty() && rest.front() != ':')
-        return; // a longer name
-    int number = 1;
-    if (!rest.empty())
-        std::from_chars(rest.data() + 1, rest.data() + rest.size(), number);
-    if (++times == number)
-        static_cast<void>(std::raise(SIGKILL));
+    death().come_by(name);
+    stillness().come_by(name);
 }
 
 void crash_point(std::string_view prefix, std::string_view name)
 {
-    if (!wanted().empty())
+    if (!death().at.empty() || !stillness().at.empty())
         crash_point(std::string(prefix).append(".").append(name));
 }
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from erp import Erp
+from erp import Erp, letter
 from machine import wait_until
 from misbehaving import MisbehavingServer
 from reliability import all_is_well, hurry_until_all_ended, relay_and_enqueue
@@ -46,6 +46,23 @@ def test_a_daemon_that_stands_still_for_longer_than_its_lease_wakes_to_fenced_co
         zombie.process.send_signal(signal.SIGCONT)
     doubled = all_is_well("a daemon stands still for longer than a lease", erp, server, uids)
     assert doubled <= had
+
+
+def test_no_dot_goes_out_under_a_lease_that_was_over_before(erp, mailroom, server, crash_points):
+    """It stands still between the mark and the look at its lease; the other one takes the message and sends it."""
+    erp.relay("ANNA", server)
+    uid = erp.enqueue(user="ANNA", **letter())
+    zombie = crash_points.stand_still_at("commit.recorded")
+    try:
+        with mailroom.daemon():
+            erp.wait_for(uid, "sent")
+        assert len(server.seen.messages) == 1
+    finally:
+        zombie.process.send_signal(signal.SIGCONT)
+    zombie.wait_for_line("taken_for_dead")
+    assert zombie.stop() == 0
+    assert len(server.seen.messages) == 1, "the one that woke up did not send its dot"
+    assert erp.story(uid)["possible_duplicate"] is True, "nobody else could know that"
 
 
 def events(erp, uid):

@@ -1,8 +1,9 @@
-"""Has the program under test die at a named place (config/crash_point.hpp), or name the places that it comes by."""
+"""Has the program under test die or stand still at a named place (config/crash_point.hpp), or name the places that it comes by."""
 
 import signal
+from pathlib import Path
 
-from machine import Unavailable
+from machine import Unavailable, wait_until
 
 
 class CrashPoints:
@@ -12,13 +13,20 @@ class CrashPoints:
             raise Unavailable("this build has no crash points (MAILROOM_CRASH_POINTS)")
         self.mailroom = mailroom
 
-    def start(self, point):
-        """A daemon that will end itself there."""
-        self.mailroom.environment["MAILROOM_CRASH_AT"] = point
+    def start(self, point, how="CRASH"):
+        """A daemon that will end itself there; how="STOP": that will stand still there."""
+        self.mailroom.environment[f"MAILROOM_{how}_AT"] = point
         try:
             return self.mailroom.start(ready="started")
         finally:
-            del self.mailroom.environment["MAILROOM_CRASH_AT"]
+            del self.mailroom.environment[f"MAILROOM_{how}_AT"]
+
+    def stand_still_at(self, point, timeout=30):
+        """A daemon that stands still there, until it gets SIGCONT."""
+        daemon = self.start(point, how="STOP")
+        state = Path(f"/proc/{daemon.process.pid}/stat")
+        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", timeout, f"it to stand still at {point}")
+        return daemon
 
     def die_at(self, point, timeout=30):
         """A daemon that has ended itself there."""
