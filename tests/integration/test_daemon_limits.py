@@ -9,7 +9,7 @@ import pytest
 from erp import Erp, letter
 from machine import wait_until
 from misbehaving import MisbehavingServer
-from server_limits import Paced
+from server_limits import Paced, at_most
 
 
 @pytest.fixture
@@ -54,12 +54,6 @@ def put_off(erp, uids, why):
         return states[0] if all((one["state"], one.get("reason")) == ("deferred", "account_blocked") and why in one["remedy"] for one in states) else None
 
     return wait_until(told, 20, f"{len(uids)} to wait for {why!r}", every=0.1)
-
-
-def at_most(arrivals, since, a_second):
-    """No more have come at any time than the limit lets through evenly, counted from `since`."""
-    for count, at in enumerate(arrivals, 1):
-        assert count <= (at - since) * a_second + 1, f"{count} within {at - since:.1f} s"
 
 
 @pytest.mark.parametrize("count", [1, 2])

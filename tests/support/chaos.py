@@ -62,10 +62,11 @@ class Watched:
         self.looks.append((resident_kib(self.process), descriptors(self.process), self.database.value("SELECT pg_total_relation_size('mailroom.queue')")))
 
     def growth(self):
-        """Of each: the most in the last quarter over the most in the second one."""
+        """The most in the last quarter against the most in the second one: memory and the queue by their ratio, descriptors by how many more."""
         quarter = max(1, len(self.looks) // 4)
         early, late = self.looks[quarter:2 * quarter], self.looks[-quarter:]
-        return [max(look[i] for look in late) / max(1, max(look[i] for look in early)) for i in range(3)]
+        (memory, files, table), (memory_then, files_then, table_then) = ([max(of_each) for of_each in zip(*looks)] for looks in (late, early))
+        return memory / memory_then, files - files_then, table / max(1, table_then)
 
 
 def blows(start, victims, seconds, watched):

@@ -22,6 +22,12 @@ class Paced(Script):
         return super().decide(step, connection, line)
 
 
+def at_most(arrivals, since, a_second):
+    """No more have come at any time than the limit lets through evenly, counted from `since`."""
+    for count, at in enumerate(arrivals, 1):
+        assert count <= (at - since) * a_second + 1, f"{count} within {at - since:.1f} s"
+
+
 class FewConnections(Paced):
     """Greets so many connections at a time; another one is told to come later, and hung up on. `server` is to be set by the test."""
 
