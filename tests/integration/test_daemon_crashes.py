@@ -1,13 +1,18 @@
 """The daemon or the database dies while mail drains: everything arrives, and twice only what is marked as a possible duplicate."""
 
+import os
+import random
+import time
+
 import pytest
 
 from erp import Erp
 from machine import wait_until
 from misbehaving import MisbehavingServer
-from reliability import all_is_well, nothing_is_marked, possible_duplicates, relay_and_enqueue
+from reliability import all_is_well, hurry_until_all_ended, more_faults, nothing_is_marked, possible_duplicates, relay_and_enqueue
 
 MESSAGES = 4000
+MANY = int(os.environ.get("MAILROOM_DRAIN", 20_000))
 
 
 @pytest.fixture
@@ -41,6 +46,25 @@ def test_killing_the_daemon_twice_while_mail_drains_loses_none_and_marks_what_ma
     all_is_well("the daemon is killed twice", erp, server, uids)
     for uid in sorted(possible_duplicates(erp))[:1]:  # none, if no message was between its dot and its reply
         assert "lease_lost" in [event["event"] for event in erp.story(uid)["events"]]
+
+
+@more_faults
+def test_killing_the_daemon_at_random_while_mail_drains_loses_none_and_marks_what_may_be_double(erp, mailroom, server):
+    seed = int(os.environ.get("MAILROOM_SEED", random.randrange(2**32)))
+    print(f"MAILROOM_SEED={seed} repeats these moments")
+    moments = random.Random(seed)
+    uids = relay_and_enqueue(erp, server, MANY)
+    kills = 0
+    while len(server.seen.messages) < MANY * 0.8 and kills < 30:
+        daemon = mailroom.start(ready="started")
+        time.sleep(moments.uniform(0, 2))
+        daemon.kill()
+        kills += 1
+        wait_until(lambda: server.seen.open_connections == 0, 10, "the end of its connections")
+    assert kills > 2
+    with mailroom.daemon():
+        hurry_until_all_ended(erp, mailroom, uids, timeout=90)
+    all_is_well(f"killed {kills} times at random (seed {seed}) while {MANY} drain", erp, server, uids)
 
 
 def test_another_daemon_takes_over_from_one_that_was_killed(erp, mailroom, server):

@@ -113,6 +113,29 @@ def test_a_daemon_that_lives_takes_over_on_its_machine_without_waiting_for_the_l
     assert doubled <= marked <= CONNECTIONS
 
 
+@reliability.more_faults
+def test_from_another_machine_the_work_resumes_within_half_a_minute(erp, mailroom, server):
+    """The default lease of 20 s, and a quarter of it until somebody looks; its journal is not at hand."""
+    erp.relay("ANNA", server)
+    own = mailroom.settings["journal"]
+    mailroom.settings["journal"] = {"directory": str(mailroom.directory / "elsewhere")}
+    with mailroom.daemon():
+        mailroom.settings["journal"] = own
+        victim = mailroom.start()
+        uids = erp.enqueue_many([{"user": "ANNA", **letter()}] * 2000)
+        server.wait_for(100, timeout=60)
+        victim.kill()
+        killed = time.monotonic()
+        had = {row["uid"] for row in erp.database.rows("SELECT q.uid::text FROM mailroom.queue q JOIN mailroom.dispatcher d ON d.id = q.lease_owner"
+                                                       " WHERE d.pid = %s", [victim.process.pid])}
+        assert had, "with messages in its hands"
+        wait_until(lambda: any(erp.states()[uid] == ("sent", "") for uid in had), 40, "one of these to be sent", every=0.2)
+        resumed_after = time.monotonic() - killed
+        assert resumed_after < 30
+        erp.wait_for(uids, "sent", timeout=60)
+    reliability.all_is_well("killed in a drain, taken over elsewhere without its journal", erp, server, uids, resumed_after)
+
+
 def test_the_journal_of_one_that_stands_still_is_left_to_it(erp, mailroom, server):
     mailroom.configure("dispatcher", lease="2s")
     server.script = Script().on("dot", Silence(), times=1)

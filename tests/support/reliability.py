@@ -44,7 +44,8 @@ def all_is_well(fault, erp, server, uids, resumed_after=None):
     doubles = {uid for uid, times in times_of.items() if times > 1}
     marked = possible_duplicates(erp)
     lost = set(uids) - set(times_of)
-    record(fault, lost=len(lost), doubled=len(doubles), unmarked=len(doubles - marked), in_doubt=len(marked), resumed_after=resumed_after)
+    record(fault, messages=len(uids), lost=len(lost), doubled=len(doubles), unmarked=len(doubles - marked), in_doubt=len(marked), resumed_after=resumed_after,
+           each=doubles)
     assert not lost, f"lost: {sorted(lost)[:5]}"
     assert set(times_of) <= set(uids), "some that nobody sent"
     assert doubles <= marked, f"twice, and not marked: {sorted(doubles - marked)[:5]}"
@@ -95,11 +96,12 @@ def outcomes_go_on(erp, timeout=60):
     return time.monotonic() - began
 
 
-def record(fault, **figures):
-    """A line of JSON to the file that $MAILROOM_RELIABILITY names: lost, doubled, in_doubt (marked, doubled or not), resumed_after (s)."""
+def record(fault, each=(), **figures):
+    """A line of JSON to the file that $MAILROOM_RELIABILITY names: lost, doubled, in_doubt (marked, doubled or not), resumed_after (s); each: the
+    uids of what came twice."""
     file = os.environ.get("MAILROOM_RELIABILITY")
     if not file:
         return
     known = {name: round(figure, 2) for name, figure in figures.items() if figure is not None}
     with open(file, "a") as out:
-        out.write(json.dumps({"fault": fault, **known}) + "\n")
+        out.write(json.dumps({"fault": fault, **known, "each": sorted(each)}) + "\n")
