@@ -57,6 +57,7 @@ bool read_carried(std::string_view rest, Recollection& recollection)
     if (!number(rest, lease.first) || !number(rest, lease.second) || rest.empty())
         return false;
     recollection.messages[lease].uid = rest;
+    recollection.taken.push_back(lease);
     return true;
 }
 
@@ -168,7 +169,7 @@ Result<Recollection> recollect(std::string_view text)
     auto header = read_header(text);
     if (!header)
         return header.error();
-    Recollection recollection{*std::move(header), {}, 0};
+    Recollection recollection{*std::move(header), {}, {}, 0};
     text.remove_prefix(text.find('\n') + 1);
     while (!text.empty()) {
         const std::size_t end = text.find('\n');

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace mailroom::journal {
 
@@ -50,7 +51,8 @@ struct Recollection {
     using Lease = std::pair<queue::MessageId, std::int32_t>; // with its number
     Header header;
     std::map<Lease, Remembered> messages;
-    int unreadable = 0; // lines; the last one may have been cut off by the end of its writer
+    std::vector<Lease> taken; // to be sent, in this order
+    int unreadable = 0;       // lines; the last one may have been cut off by the end of its writer
 };
 
 // Error: the text is no journal, or one of another version of mailroom.

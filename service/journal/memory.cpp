@@ -23,7 +23,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t newest_files = 2;    // that a proof looks at, ours: a start is not to read days of mail
-constexpr std::size_t newest_leases = 500; // of these, which are looked for in the queue
+constexpr std::size_t newest_leases = 500; // of these, which are looked for in the queue: what was sent last
 
 Result<Recollection> recollection_of(const std::string& path)
 {
@@ -115,9 +115,9 @@ Newest newest_in(const std::string& folder, const std::string& database)
         if (!recollection || recollection->messages.empty())
             continue;
         newest.message = std::max(newest.message, recollection->messages.rbegin()->first.first);
-        for (auto message = recollection->messages.rbegin();
-             message != recollection->messages.rend() && newest.leases.size() < newest_leases; ++message)
-            newest.leases.emplace_back(message->second.uid, message->first.second);
+        for (auto lease = recollection->taken.rbegin();
+             lease != recollection->taken.rend() && newest.leases.size() < newest_leases; ++lease)
+            newest.leases.emplace_back(recollection->messages.at(*lease).uid, lease->second);
     }
     return newest;
 }

@@ -41,7 +41,7 @@ TEST(JournalLines, AreReadAsTheyWereWritten)
     suspension.id = third.id;
     suspension.lease_no = third.lease_no;
     suspension.event = "deferred";
-    const std::string text = line_of(header) + carried_line(first) + carried_line(second) + carried_line(third) +
+    const std::string text = line_of(header) + carried_line(third) + carried_line(first) + carried_line(second) +
                              begun_line(first, std::nullopt) + begun_line(second, milliseconds(900'000)) +
                              ended_line(ending_of(first)) + put_back_line(42, queue::to_json(suspension));
     const auto read = recollect(text);
@@ -53,6 +53,7 @@ TEST(JournalLines, AreReadAsTheyWereWritten)
     EXPECT_TRUE(read->header.is_synced);
     EXPECT_EQ(read->unreadable, 0);
     ASSERT_EQ(read->messages.size(), 3);
+    EXPECT_EQ(read->taken, (std::vector<Recollection::Lease>{{3, 1}, {1, 3}, {2, 1}}));
     const Remembered& ended = read->messages.at({1, 3});
     EXPECT_EQ(ended.uid, "uid-of-1");
     EXPECT_TRUE(ended.is_begun);
