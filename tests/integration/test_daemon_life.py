@@ -32,6 +32,7 @@ def dispatchers(erp):
     return erp.database.value("SELECT count(*) FROM mailroom.dispatcher")
 
 
+@pytest.mark.smoke
 def test_a_stop_while_mail_drains_ends_what_is_due_and_hands_the_rest_back_uncounted(erp, mailroom, server):
     erp.relay("ANNA", server)
     uids = erp.enqueue_many([{"user": "ANNA", **letter()}] * 1500)

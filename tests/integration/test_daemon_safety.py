@@ -113,6 +113,7 @@ def test_who_is_open_after_a_delay_is_tried_again_and_the_refused_stay_refused(e
     assert [[r.partition(">")[0] for r in m.recipients] for m in server.seen.messages] == [["<emil@inside.test"], ["<dora@inside.test"]]
 
 
+@pytest.mark.smoke
 def test_a_reload_under_load_takes_effect_at_once_and_loses_nothing(erp, mailroom, server, script):
     """Also for what is under way: what was begun under other settings and not committed goes anew under these."""
     erp.relay("ANNA", server)

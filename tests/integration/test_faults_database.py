@@ -44,6 +44,7 @@ def repeatedly(action, every):
         thread.join(20)
 
 
+@pytest.mark.smoke
 def test_sessions_that_are_ended_twice_a_second_lose_nothing_and_leave_nothing_in_doubt(erp, mailroom, database, server):
     with mailroom.daemon() as daemon:
         with repeatedly(lambda: end_sessions(database), every=0.5) as ended:

@@ -177,6 +177,7 @@ def test_after_the_machine_went_down_all_that_was_leased_is_in_doubt_but_what_th
     assert CONNECTIONS < marked <= leased and doubled <= CONNECTIONS
 
 
+@pytest.mark.smoke
 def test_a_journal_that_is_synced_is_believed_after_the_machine_went_down(erp, mailroom, server):
     mailroom.configure("journal", sync="machine")
     uids = in_the_middle(erp, mailroom, server)
