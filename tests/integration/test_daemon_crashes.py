@@ -9,10 +9,10 @@ import pytest
 from erp import Erp
 from machine import wait_until
 from misbehaving import MisbehavingServer
-from reliability import all_is_well, hurry_until_all_ended, more_faults, nothing_is_marked, possible_duplicates, relay_and_enqueue
+from reliability import all_is_well, hurry_until_all_ended, nothing_is_marked, possible_duplicates, relay_and_enqueue
 
 MESSAGES = 4000
-MANY = int(os.environ.get("MAILROOM_DRAIN", 20_000))
+MANY = int(os.environ.get("MAILROOM_DRAIN", 4000))  # 20,000 take two minutes with the sanitizers
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_killing_the_daemon_twice_while_mail_drains_loses_none_and_marks_what_ma
         assert "lease_lost" in [event["event"] for event in erp.story(uid)["events"]]
 
 
-@more_faults
+@pytest.mark.skipif(not {"MAILROOM_MORE_FAULTS", "MAILROOM_DRAIN"} & set(os.environ), reason="MAILROOM_MORE_FAULTS=1 or MAILROOM_DRAIN=20000 runs it")
 def test_killing_the_daemon_at_random_while_mail_drains_loses_none_and_marks_what_may_be_double(erp, mailroom, server):
     seed = int(os.environ.get("MAILROOM_SEED", random.randrange(2**32)))
     print(f"MAILROOM_SEED={seed} repeats these moments")
