@@ -86,7 +86,8 @@ boost::asio::awaitable<void> Dispatcher::claim_loop()
         enrollment_.want_wake(full_claims < 4);
         if (claimed_ != before || (looks_for_suspects_ > 0 && may_claim() && !routes_.has_suspect()))
             continue;
-        co_await claim_wakeup_.wait_for(until_next_turn(poll + poll * static_cast<int>(random() % 100) / 1000));
+        const auto rest = low_water_.rest(poll + poll * static_cast<int>(random() % 100) / 1000, steady_clock::now());
+        co_await claim_wakeup_.wait_for(until_next_turn(rest));
     }
 }
 

@@ -16,9 +16,10 @@ void LowWater::mark(std::vector<queue::Range>& ranges, Clock::time_point now)
 {
     looks_again_ = false;
     for (auto& [key, mark] : marks_)
-        mark.whole = false;
+        mark.asked = mark.whole = false;
     for (queue::Range& range : ranges) {
         Mark& mark = marks_[{range.place, range.lane}];
+        mark.asked = true;
         mark.whole = now >= mark.next_whole_look;
         if (mark.whole)
             mark.next_whole_look =
@@ -42,6 +43,19 @@ void LowWater::claimed(const std::vector<queue::Claimed>& got, Clock::time_point
         if (mark.whole && !looks_again_)
             mark.next_whole_look = ended + std::min<Clock::duration>((ended - began) * rarity, at_most);
     }
+}
+
+LowWater::Clock::duration LowWater::rest(Clock::duration longest, Clock::time_point now) const
+{
+    bool looked_at_all = true;
+    Clock::time_point all_may_be; // at each range: one at a time would never come to an end
+    for (const auto& [range, mark] : marks_) {
+        if (!mark.asked)
+            continue;
+        looked_at_all = looked_at_all && mark.whole;
+        all_may_be = std::max(all_may_be, mark.next_whole_look);
+    }
+    return looked_at_all ? longest : std::clamp(all_may_be - now, Clock::duration(0), longest);
 }
 
 void LowWater::look_at_all()

@@ -18,13 +18,17 @@ public:
 
     void mark(std::vector<queue::Range>& ranges, Clock::time_point now); // sets where each begins
     void claimed(const std::vector<queue::Claimed>& got, Clock::time_point began, Clock::time_point ended);
+    // How long to rest after a claim that got nothing: where it did not look at all, something may wait in front of
+    // the marks, and nobody tells of it.
+    Clock::duration rest(Clock::duration longest, Clock::time_point now) const;
     void look_at_all(); // at the next claim, one under way not counted: much may stand in front of the marks by now
 
 private:
     struct Mark {
         pg::Timestamp last; // run_at that was claimed
         Clock::time_point next_whole_look;
-        bool whole = false; // the claim under way begins at the beginning
+        bool asked = false; // the last claim looked into it,
+        bool whole = false; // from the beginning
     };
     std::map<std::pair<queue::PlaceId, Lane>, Mark> marks_;
     bool looks_again_ = false; // asked for while a claim is under way

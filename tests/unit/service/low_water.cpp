@@ -106,5 +106,37 @@ TEST(LowWater, LooksAtAllAfterTheClaimThatWasUnderWayWhenThisWasAskedFor)
     EXPECT_EQ(since(low_water, start + milliseconds(1200)), epoch + seconds(30));
 }
 
+TEST(LowWater, RestsOnlyUntilItMayLookAtAllWhereItDidNot)
+{
+    LowWater low_water;
+    since(low_water, start);
+    low_water.claimed({at(seconds(30))}, start, start + milliseconds(100)); // all again after 5 s
+    EXPECT_EQ(low_water.rest(seconds(60), start + seconds(1)), seconds(60));
+    since(low_water, start + seconds(1));
+    low_water.claimed({}, start + seconds(1), start + seconds(1));
+    EXPECT_EQ(low_water.rest(seconds(60), start + seconds(1)), milliseconds(4100));
+    EXPECT_EQ(low_water.rest(seconds(2), start + seconds(1)), seconds(2));
+    EXPECT_EQ(low_water.rest(seconds(60), start + seconds(9)), seconds(0));
+    EXPECT_EQ(since(low_water, start + seconds(9)), epoch);
+    low_water.claimed({}, start + seconds(9), start + seconds(9));
+    EXPECT_EQ(low_water.rest(seconds(60), start + seconds(9)), seconds(60)) << "it has looked at all";
+}
+
+TEST(LowWater, RestsOnceAndForAllWhereRangesMayBeLookedAtAtDifferentTimes)
+{
+    LowWater low_water;
+    const auto look = [&](milliseconds now) {
+        std::vector<queue::Range> ranges{{queue::unsorted, Lane::normal, 256, {}},
+                                         {queue::unsorted, Lane::bulk, 256, {}}};
+        low_water.mark(ranges, start + now);
+        low_water.claimed({}, start + now, start + now + milliseconds(10)); // all again after half a second
+        return low_water.rest(seconds(60), start + now + milliseconds(10));
+    };
+    since(low_water, start, Lane::bulk);
+    low_water.claimed({}, start, start + milliseconds(10));
+    EXPECT_EQ(look(milliseconds(100)), milliseconds(500)); // normal: all; bulk: all at 510
+    EXPECT_EQ(look(milliseconds(610)), seconds(60));
+}
+
 } // namespace
 } // namespace mailroom
