@@ -301,10 +301,11 @@ void Routes::claimed(const std::vector<queue::Range>& asked, const std::vector<q
         ++count[{message.place, message.lane}];
     for (const auto& range : asked) {
         const bool full = count[{range.place, range.lane}] >= range.limit;
+        const bool is_empty = !full && range.since == pg::Timestamp(); // in front of a mark anything may be parked
         if (range.place == queue::unsorted)
             was_full_[index(range.lane)] = full;
         else if (Route* route = at(range.place);
-                 route != nullptr && !full && now - route->parked_at[index(range.lane)] > flush_of_parked)
+                 route != nullptr && is_empty && now - route->parked_at[index(range.lane)] > flush_of_parked)
             route->parked[index(range.lane)] = false;
     }
 }

@@ -467,6 +467,11 @@ TEST_F(RoutesTest, ForgetAboutParkedMessagesWhenAClaimFoundNoMore)
     const auto asked = parked_ranges();
     routes.claimed(asked, messages(20, {0, asked.front().limit, 0}), now);
     EXPECT_TRUE(route().waits_behind_parked(Lane::normal));
+    auto behind_a_mark = parked_ranges();
+    for (auto& range : behind_a_mark)
+        range.since = pg::Timestamp() + seconds(1);
+    routes.claimed(behind_a_mark, {}, now);
+    EXPECT_TRUE(route().waits_behind_parked(Lane::normal)) << "somebody may have parked in front of it";
     routes.claimed(ranges(), messages(20, {0, 1, 0}), now);
     EXPECT_FALSE(route().waits_behind_parked(Lane::bulk));
 }
