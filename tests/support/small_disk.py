@@ -27,10 +27,15 @@ class PostgresOnASmallDisk(PrivatePostgres):
     def free(self):
         """Also starts it, where it has ended itself for lack of room; returns when it serves again."""
         self._ballast.unlink()
-        if not self.running:
-            self.kill()
-            self.start()
-        wait_until(self._ready, 60, "PostgreSQL's return")
+
+        def serves():
+            if not self.running:
+                self.kill()
+                self.start()
+            with contextlib.suppress(RuntimeError):  # it was about to end itself
+                return self._ready()
+
+        wait_until(serves, 60, "PostgreSQL's return")
 
     @property
     def running(self):
