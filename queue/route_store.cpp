@@ -1,6 +1,9 @@
 #include "queue/route_store.hpp"
 
+#include "queue/json_array.hpp"
 #include "queue/sql.hpp"
+
+#include <ranges>
 
 namespace mailroom::queue {
 namespace {
@@ -99,12 +102,9 @@ pg::DbResult<void> release_place(pg::Connection& connection, PlaceId place)
 
 pg::DbResult<std::int64_t> release_alike(pg::Connection& connection, const std::vector<HeldAlike>& some, int limit)
 {
-    std::string array;
-    for (const HeldAlike& each : some)
-        array += (array.empty() ? "[" : ",") + each.alike;
-    return number_of(
-        connection, "release_alike",
-        pg::Params().number(some.front().place).text(array + "]").text(some.front().seen_at).number(limit));
+    const std::string alike = json_array(std::views::transform(some, &HeldAlike::alike));
+    return number_of(connection, "release_alike",
+                     pg::Params().number(some.front().place).text(alike).text(some.front().seen_at).number(limit));
 }
 
 } // namespace mailroom::queue
