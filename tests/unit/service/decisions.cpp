@@ -48,7 +48,7 @@ class DecisionsBySnapshot : public testing::Test {
 protected:
     DecisionsBySnapshot() { decisions.by(snapshot, now); }
 
-    std::vector<queue::RecordedDecision> taken() { return decisions.take_unrecorded(Decisions::most); }
+    std::vector<queue::RecordedDecision> taken() { return decisions.take_unrecorded(2 * Decisions::most); }
 
     std::shared_ptr<Snapshot> snapshot = by_world();
     std::chrono::steady_clock::time_point now = std::chrono::steady_clock::time_point() + 100h;
