@@ -3,7 +3,9 @@
 #include "queue/json_array.hpp"
 #include "queue/sql.hpp"
 
-#include <ranges>
+#include <algorithm>
+#include <iterator>
+#include <string_view>
 
 namespace mailroom::queue {
 namespace {
@@ -102,9 +104,11 @@ pg::DbResult<void> release_place(pg::Connection& connection, PlaceId place)
 
 pg::DbResult<std::int64_t> release_alike(pg::Connection& connection, const std::vector<HeldAlike>& some, int limit)
 {
-    const std::string alike = json_array(std::views::transform(some, &HeldAlike::alike));
-    return number_of(connection, "release_alike",
-                     pg::Params().number(some.front().place).text(alike).text(some.front().seen_at).number(limit));
+    std::vector<std::string_view> alike;
+    std::ranges::transform(some, std::back_inserter(alike), &HeldAlike::alike);
+    return number_of(
+        connection, "release_alike",
+        pg::Params().number(some.front().place).text(json_array(alike)).text(some.front().seen_at).number(limit));
 }
 
 } // namespace mailroom::queue
